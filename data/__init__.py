@@ -1,0 +1,108 @@
+"""Image sets as arrays, their splits, and the batches that training takes from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+__all__ = ["Dataset", "Split", "check", "load"]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Pictures and their labels.
+
+    Args:
+        x: uint8 of shape `(n, height, width, channels)`.
+        y: int32 of shape `(n,)`, from 0 to `classes - 1`.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self):
+        return len(self.y)
+
+    def take(self, rows) -> Split:
+        """The images at the indices `rows`."""
+        return Split(self.x[rows], self.y[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A whole image set in memory.
+
+    Args:
+        name: the set's name in `configs/data`.
+        class_names: one word a class, in the order of the labels.
+        train: what is trained on, after validation and `fraction` were cut.
+        validation: the part of the published train split that was set aside, or None.
+        test: the published test split, never cut.
+        source: a sentence that says where the arrays came from.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split | None
+    test: Split
+    source: str
+
+
+def check(config: Mapping):
+    """Refuses a data config that cannot be read, before anything is read.
+
+    Raises:
+        UserError: with the key, the rule and the value that came.
+    """
+    from . import splits
+
+    splits.check_config(config)
+
+
+def load(config: Mapping) -> Dataset:
+    """Reads a set of `configs/data`, cuts its splits and checks them.
+
+    The cuts are stratified and depend on `split_seed` alone. Validation is cut before `fraction`
+    is applied, so it is the same for every fraction.
+
+    Args:
+        config: the keys of a file in `configs/data`. Images smaller than `image_shape` get a border of
+            zeros on all four sides.
+
+    Raises:
+        UserError: a value that cannot be, data that are not there and cannot be fetched, a
+            damaged folder or archive, or arrays that are not what `config` says.
+    """
+    from . import splits
+
+    splits.check_config(config)
+    image_shape, seed = tuple(config["image_shape"]), config["split_seed"]
+    if config["source"] == "digits":
+        from . import digits
+
+        arrays, source = digits.read(image_shape, seed), "scikit-learn's load_digits, enlarged"
+    else:
+        from . import tfds_source
+
+        arrays, source = tfds_source.read(config["tfds"], config["directory"])
+    whole = {}
+    for part, (x, y) in arrays.items():
+        x = splits.zero_pad(x, image_shape)
+        splits.check_arrays(f"{source}, {part}", x, y, image_shape, config["classes"])
+        whole[part] = Split(x, y)
+
+    train, validation = splits.cut(whole["train"].y, config["validation"], config["fraction"], seed)
+    return Dataset(
+        name=config["name"],
+        class_names=tuple(config["class_names"]),
+        train=whole["train"].take(train),
+        validation=whole["train"].take(validation) if len(validation) else None,
+        test=whole["test"],
+        source=source,
+    )

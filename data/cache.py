@@ -1,0 +1,49 @@
+"""Arrays kept in one uncompressed .npz, valid as long as the files they came from are untouched."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+
+import numpy as np
+
+log = logging.getLogger("convzoo")
+
+
+def fingerprint(folder):
+    """Name, size and time of change of every file in a folder, as text."""
+    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+    return json.dumps([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
+
+
+def load(path, expected):
+    """Returns the arrays stored under the fingerprint `expected`, or None.
+
+    The zip format carries a checksum of every array, and reading verifies it.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file) as stored:
+            if stored["fingerprint"].item() == expected:
+                return {name: stored[name] for name in stored.files if name != "fingerprint"}
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except Exception as error:  # a flipped bit may show as almost anything
+        log.warning("%s is damaged and is made again (%s)", path, type(error).__name__)
+    return None
+
+
+def save(path, expected, arrays):
+    """Writes the arrays beside `path` and moves them there; warns where that is not possible."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(unfinished, "wb") as file:
+            np.savez(file, fingerprint=expected, **arrays)
+        os.replace(unfinished, path)
+    except OSError as error:
+        log.warning("No quick copy in %s, so the next start is slow too: %s", path.parent, error.strerror)
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()

@@ -1,0 +1,80 @@
+import keras
+from keras import ops
+
+from .checks import check_pair, check_word
+from .padding import POOL_WORDS, check_padding, output_shape_2d, pad_amounts_2d, pad_images
+
+
+class BasePooling2D(keras.layers.Layer):
+    """Arguments, shapes, padding and precision of the pools; a subclass defines `pool(images)`.
+
+    The backend's primitive runs on explicitly padded images, for the backends do not agree on the
+    borders of their own "same".
+    """
+
+    # Sums of half precision are taken in float32.
+    accumulates = True
+
+    def __init__(self, pool_size, strides=None, padding="valid", data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size = check_pair("pool_size", pool_size)
+        self.strides = self.pool_size if strides is None else check_pair("strides", strides)
+        self.padding = check_padding(padding, POOL_WORDS)
+        if not isinstance(self.padding, str) and any(
+            max(amounts) >= size for amounts, size in zip(self.padding, self.pool_size, strict=True)
+        ):
+            raise ValueError(
+                "`padding` must be smaller than `pool_size`, so that every window holds a real cell. "
+                f"Received: padding={padding!r}, pool_size={pool_size!r}"
+            )
+        self.data_format = check_word(
+            "data_format",
+            keras.config.image_data_format() if data_format is None else data_format,
+            ("channels_last", "channels_first"),
+        )
+        self.channel_axis = -1 if self.data_format == "channels_last" else 1
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    @property
+    def same_as(self):
+        """The class whose operation this one is with these arguments, by name, or None."""
+        return None
+
+    def build(self, input_shape):
+        self.compute_output_shape(input_shape)
+        self._amounts(input_shape)
+
+    def call(self, inputs):
+        self.compute_output_shape(inputs.shape)
+        in_float32 = self.accumulates and self.compute_dtype in ("float16", "bfloat16")
+        images = ops.cast(inputs, "float32" if in_float32 else self.compute_dtype)
+        return ops.cast(self.pool(images), self.compute_dtype)
+
+    def pad(self, images, value=0.0):
+        return pad_images(images, self._amounts(images.shape), self.data_format, value=value)
+
+    def mean(self, images, window_mean):
+        """`window_mean` of the padded images, the padded cells left out."""
+        padded = self.pad(images)
+        if padded is images:
+            return window_mean(images)
+        one = images[:1, :, :, :1] if self.data_format == "channels_last" else images[:1, :1]
+        return window_mean(padded) / window_mean(self.pad(ops.ones_like(one)))
+
+    def average(self, images):
+        return ops.average_pool(images, self.pool_size, self.strides, "valid", self.data_format)
+
+    def compute_output_shape(self, input_shape):
+        return output_shape_2d(self.padding, input_shape, self.pool_size, self.strides, self.data_format)
+
+    def _amounts(self, input_shape):
+        return pad_amounts_2d(self.padding, input_shape, self.pool_size, self.strides, self.data_format)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "data_format": self.data_format,
+        }

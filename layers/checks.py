@@ -1,0 +1,57 @@
+"""What constructors ask of their arguments."""
+
+import math
+import numbers
+
+
+def is_int(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_positive_int(name, value):
+    """`value` as an int, or a ValueError that shows it."""
+    if not is_int(value) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    return int(value)
+
+
+def check_number(name, value, at_least=None, above=None):
+    """`value` as a finite float within its bound, or a ValueError that shows it."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if is_number and (at_least is None or value >= at_least) and (above is None or value > above):
+        return float(value)
+    bound = f" >= {at_least:g}" if at_least is not None else f" > {above:g}" if above is not None else ""
+    raise ValueError(f"`{name}` must be a finite number{bound}. Received: {name}={value!r}")
+
+
+def check_bool(name, value):
+    """`value` if it is a bool, or a ValueError that shows it."""
+    if not isinstance(value, bool):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+    return value
+
+
+def check_word(name, value, words):
+    """`value` if it is one of `words`, or a ValueError that shows both."""
+    if value not in words:
+        raise ValueError(f"`{name}` must be one of {quoted(words)}. Received: {name}={value!r}")
+    return value
+
+
+def check_pair(name, value):
+    """(height, width) of a positive integer or of two, or a ValueError that shows it."""
+    pair = (value, value) if is_int(value) else value
+    try:
+        pair = tuple(pair)
+    except TypeError:
+        pair = ()
+    if len(pair) != 2 or not all(is_int(n) and n > 0 for n in pair):
+        raise ValueError(
+            f"`{name}` must be a positive integer or a pair (height, width) of them. "
+            f"Received: {name}={value!r}"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def quoted(words):
+    return ", ".join(f'"{word}"' for word in words)

@@ -1,0 +1,82 @@
+import math
+
+import keras
+from keras import ops
+
+from .base_pooling2d import BasePooling2D
+from .checks import check_number, check_word
+
+
+@keras.saving.register_keras_serializable(package="convzoo")
+class LpPooling2D(BasePooling2D):
+    """Lp norm of each window, of each channel alone: (sum |x|^p)^(1/p).
+
+    Between the average (p = 1) and the max (p to infinity): every cell counts, large ones more.
+
+    Two readings are about. The norm's definition, and torch's `LPPool2d`, sum over the window; others
+    take the mean, which stays within the range of the values whatever the size of the window. `reduction`
+    says which. Where no cell is padded the second is the first divided by (height * width)^(1/p).
+
+    Args:
+        pool_size: int or pair (height, width).
+        strides: int or pair; None is `pool_size`.
+        padding: `"valid"` (none); `"half"` (k // 2 on every side); `"full"` (k - 1 on every side);
+            `"same"` (TensorFlow's, asymmetric where the number is odd); `"ceil"` (the last partial window
+            counts); an int; a pair (height, width); or ((top, bottom), (left, right)). Numbers must be
+            smaller than `pool_size`.
+        p: float >= 1, the order of the norm.
+        reduction: `"sum"`, or `"mean"`, which leaves padded cells out.
+        data_format: `"channels_last"` or `"channels_first"`; None is Keras's configured one.
+
+    Input shape:
+        (batch, height, width, channels), or (batch, channels, height, width) for `"channels_first"`.
+        Height and width may be unknown, but for `"ceil"`, and `"same"` with a stride above 1.
+
+    Output shape:
+        As the input, but of each axis h' = floor((h + p1 + p2 - k) / s) + 1, which is
+        ceil((h - k) / s) + 1 for `"ceil"`, less one where that window would start outside of the image.
+
+    Raises:
+        ValueError: for an argument outside of the above, an input of another rank, or an image that is
+            smaller, with its padding, than the window.
+
+    The gradient of a window of zeros is zero. Half precision is computed in float32, where |x|^p must not
+    overflow.
+
+    Reference:
+        Sermanet et al., Convolutional neural networks applied to house numbers digit classification, 2012
+        (arXiv 1204.3968).
+    """
+
+    def __init__(
+        self,
+        pool_size,
+        strides=None,
+        padding="valid",
+        p=2.0,
+        reduction="sum",
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(pool_size, strides, padding, data_format, **kwargs)
+        self.p = check_number("p", p, at_least=1)
+        self.reduction = check_word("reduction", reduction, ("sum", "mean"))
+
+    @property
+    def same_as(self):
+        return "L2Pooling2D" if self.p == 2 else None
+
+    def pool(self, images):
+        powers = ops.square(images) if self.p == 2 else ops.power(ops.abs(images), self.p)
+        if self.reduction == "mean":
+            powers = self.mean(powers, self.average)
+        else:
+            powers = self.average(self.pad(powers)) * math.prod(self.pool_size)
+        # The root has no slope at zero, and 0 * inf would be nan.
+        zero = powers <= 0
+        positive = ops.where(zero, ops.ones_like(powers), powers)
+        roots = ops.sqrt(positive) if self.p == 2 else ops.power(positive, 1 / self.p)
+        return ops.where(zero, ops.zeros_like(roots), roots)
+
+    def get_config(self):
+        return {**super().get_config(), "p": self.p, "reduction": self.reduction}

@@ -1,0 +1,138 @@
+"""What holds for all layers: they save, train compiled, and keep to the precision that is asked for."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import convzoo.layers
+from convzoo.layers import (
+    AveragePooling2D,
+    Conv2D,
+    FullyConnected,
+    GlobalContrastNormalization,
+    L2Pooling2D,
+    LpPooling2D,
+    MaxPooling2D,
+    StridedConv2D,
+    WeightedAveragePooling2D,
+    ZCAWhitening,
+)
+
+LAYERS = [
+    Conv2D(
+        4,
+        (3, 2),
+        padding=((1, 2), (0, 1)),
+        padding_mode="reflect",
+        groups=2,
+        activation="relu",
+        kernel_regularizer=keras.regularizers.L2(1e-3),
+        name="conv",
+    ),
+    Conv2D(4, 3, padding="full", dilation_rate=2, use_bias=False),
+    StridedConv2D(3, 2, "ceil", name="down"),
+    StridedConv2D((2, 1), padding="same", filters=6, activation=None),
+    MaxPooling2D((3, 2), 1, "half"),
+    AveragePooling2D(2, padding=(1, 0)),
+    LpPooling2D(3, 2, "same", p=3, reduction="mean"),
+    L2Pooling2D(3, 2, "ceil", reduction="mean"),
+    WeightedAveragePooling2D(3, 1, 1, sigma=0.7),
+    WeightedAveragePooling2D((1, 2), 1, "same", weights=[[1, 3]]),
+    FullyConnected(5, activation="tanh", bias_initializer="ones"),
+    GlobalContrastNormalization(1, use_std=True, sqrt_bias=10, min_divisor=1e-6),
+    ZCAWhitening(0.2),
+]
+IMAGES = np.random.default_rng(0).normal(size=(8, 6, 6, 2)).astype("float32")
+
+
+def model_of_all(policy="float32"):
+    """Every layer on the same image, side by side."""
+    inputs = keras.Input((6, 6, 2))
+    outputs = []
+    for layer in LAYERS:
+        copy = type(layer).from_config({**layer.get_config(), "dtype": policy})
+        if hasattr(copy, "adapt"):
+            copy.adapt(IMAGES)
+        outputs.append(keras.layers.Flatten(dtype="float32")(copy(inputs)))
+    return keras.Model(inputs, keras.layers.Concatenate(dtype="float32")(outputs))
+
+
+def test_every_public_class_is_here():
+    assert {type(layer).__name__ for layer in LAYERS} == set(convzoo.layers.__all__)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_config(layer):
+    config = layer.get_config()
+    copy = keras.saving.deserialize_keras_object(
+        json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+    )
+    assert type(copy) is type(layer)
+    assert copy.get_config() == config
+    assert keras.saving.get_registered_name(type(layer)) == f"convzoo>{type(layer).__name__}"
+    arguments = set(type(layer).__init__.__code__.co_varnames[1 : type(layer).__init__.__code__.co_argcount])
+    assert arguments <= set(config)
+    assert copy.compute_output_shape((None, 6, 6, 2)) == layer.compute_output_shape((None, 6, 6, 2))
+
+
+LOAD = """
+import sys
+import convzoo.layers
+import keras, numpy
+files = numpy.load(sys.argv[1] + "/data.npz")
+model = keras.models.load_model(sys.argv[1] + "/model.keras")
+found = model.predict(files["images"], verbose=0)
+numpy.testing.assert_allclose(found, files["outputs"], rtol=1e-4, atol=1e-4)
+rooms = {name for name in sys.modules if name.startswith("convzoo.")}
+assert all(name.startswith("convzoo.layers") for name in rooms), rooms
+"""
+
+
+def test_a_new_process_loads_the_model(tmp_path):
+    model = model_of_all()
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "data.npz", images=IMAGES, outputs=model.predict(IMAGES, verbose=0))
+    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend()}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(tmp_path)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_one_compiled_step(policy):
+    features = model_of_all(policy)
+    model = keras.Sequential([features, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    old = [keras.ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights]
+    loss = model.train_on_batch(IMAGES, np.ones((8, 1), "float32"))
+    assert np.isfinite(loss)
+    for weight, then in zip(model.trainable_weights, old, strict=True):
+        now = keras.ops.convert_to_numpy(weight)
+        assert np.all(np.isfinite(now))
+        assert np.any(now != then), weight.path
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_mixed_precision(layer):
+    """Values in bfloat16, but where a layer says float32; weights in float32; the same but for rounding."""
+    mixed = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
+    full = type(layer).from_config(layer.get_config())
+    for each in (mixed, full):
+        each.adapt(IMAGES) if hasattr(each, "adapt") else each.build(IMAGES.shape)
+    mixed.set_weights(full.get_weights())
+    assert {weight.dtype for weight in mixed.weights} <= {"float32"}
+    kept = isinstance(layer, (GlobalContrastNormalization, ZCAWhitening))
+    found = mixed(IMAGES)
+    assert keras.backend.standardize_dtype(found.dtype) == ("float32" if kept else "bfloat16")
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(keras.ops.cast(found, "float32")),
+        keras.ops.convert_to_numpy(full(IMAGES)),
+        rtol=0.03,
+        atol=0.03,
+    )

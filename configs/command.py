@@ -1,0 +1,123 @@
+"""A Hydra command whose mistakes are one line and exit code 2."""
+
+import functools
+import logging
+import os
+import re
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import (
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from .. import UserError
+
+
+def run(main, name):
+    """Calls a `hydra.main` function; a mistake of the user's becomes one line on the error stream.
+
+    Exits with 2 for a mistake, 130 for Ctrl-C, 143 for SIGTERM.
+
+    Args:
+        main: the decorated function.
+        name: name of its config.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise what is wrong rather than print it and exit with 1
+    try:
+        main()
+        for error in _failures:
+            raise error
+    except UserError as error:
+        _fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(_one_line(error, name))
+    except KeyboardInterrupt as stop:
+        sys.exit(getattr(stop, "exit_code", 130))
+    except Exception as error:
+        if _started:
+            raise
+        _fail(_one_line(error, name))
+
+
+_started, _failures = [], []
+
+
+def job(function):
+    """Wraps what `hydra.main` calls, so that an error is told once and in our words.
+
+    In a sweep each failing job says so at once, the others go on, and the sweep's exit code tells.
+    """
+
+    @functools.wraps(function)
+    def wrapped(config):
+        hydra = HydraConfig.get()
+        _started.append(hydra.job.name)
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("convzoo").setLevel(logging.INFO)
+        try:
+            function(config)
+        except Exception as error:
+            if hydra.mode.name == "MULTIRUN":
+                print(f"failed: {' '.join(hydra.overrides.task)}: {error}", file=sys.stderr)
+                raise
+            _failures.append(error)  # past Hydra, which would announce it in lines of its own
+
+    return wrapped
+
+
+def _fail(line):
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _one_line(error, name):
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return f"`{group}={choice}`: there is no such {group}; {_nearest(choice, error.options)}"
+    if isinstance(error, OverrideParseException):
+        return f"`{error.override}` is not of the form key=value"
+    text = str(error)
+    if "Could not override ''" in text:
+        return "a setting is of the form key=value; one came without a key"
+    if match := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
+        return f"`{match[1]}`: there is no such key; {_nearest(match[1], _keys(name))}"
+    if match := re.search(r"An item is already at '([^']+)'", text):
+        return f"`{match[1]}` is there already: set it without the +"
+    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"`{match[1]}` names several values: a sweep over them needs -m"
+    return " ".join(text.split())
+
+
+def _nearest(word, words):
+    if near := get_close_matches(word, words, 3, 0.5):
+        return f"near it: {', '.join(near)}"
+    return f"there are: {', '.join(sorted(word for word in words if '.' not in word))}"
+
+
+def _keys(name):
+    """Every key of the config, with the groups chosen on the command line as far as they compose."""
+    groups = [path.name for path in Path(__file__).parent.iterdir() if path.is_dir()]
+    chosen = [word for word in sys.argv[1:] if word.partition("=")[0] in groups and "," not in word]
+    for overrides in (chosen, []):
+        try:
+            with initialize_config_dir(str(Path(__file__).parent), version_base="1.3"):
+                return list(_flat(compose(name, overrides)))
+        except HydraException:
+            continue
+    return []
+
+
+def _flat(node, prefix=""):
+    for key in node:
+        yield f"{prefix}{key}"
+        value = node._get_node(key)
+        if isinstance(value, DictConfig) and not value._is_none() and not value._is_interpolation():
+            yield from _flat(value, f"{prefix}{key}.")

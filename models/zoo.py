@@ -1,0 +1,101 @@
+"""The networks by name: their configs composed, planned, built."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import keras
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from .. import UserError
+from . import axes, planning
+from .assemble import assemble, expand
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def names():
+    """Names of all networks, in alphabetical order."""
+    return tuple(sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml")))
+
+
+def kinds():
+    """Mapping from each pooling kind to the row that fills a site with it, "paper" left out."""
+    configs = [OmegaConf.load(path) for path in sorted((CONFIGS / "pooling").glob("*.yaml"))]
+    return {config.kind: OmegaConf.to_container(config.row) for config in configs if config.row is not None}
+
+
+def rows(config):
+    """The rows of a composed config, shared settings and axes applied.
+
+    Args:
+        config: what `configs/network.yaml` composes, with `data.classes`.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    model = plain["model"]
+    return axes.apply(
+        expand(model.get("layers"), model.get("shared") or {}),
+        stride=plain["stride"],
+        pooling=plain["pooling"],
+        dropout=plain["dropout"],
+        input_dropout=plain["input_dropout"],
+        network=model["name"],
+    )
+
+
+def describe(network_rows):
+    """The axes' values in rows whose axes have been applied, as `axes.describe` gives them."""
+    return axes.describe(network_rows, kinds())
+
+
+def build(name, image_shape=None, classes=None, **settings):
+    """Builds a network of the zoo, with fresh weights.
+
+    Args:
+        name: one of `names()`.
+        image_shape: (height, width, channels); None is the paper's.
+        classes: number of class scores; None is the paper's.
+        **settings: the axes: `stride`, `pooling` (a kind's name), `dropout`, `input_dropout`; each "paper" if absent.
+
+    Returns:
+        A `keras.Model` from float images, shape `(batch, height, width, channels)`, to class scores (no softmax),
+        shape `(batch, classes)`, float32.
+
+    Raises:
+        UserError: unknown name or setting, a value out of range, or a map that shrinks to nothing.
+    """
+    config = _compose(name, image_shape, classes, settings)
+    return assemble(rows(config), tuple(config.data.image_shape), config.model.name)
+
+
+def plan(name, image_shape=None, classes=None, **settings):
+    """What `build` with the same arguments would build, as a `Plan`; no weight is allocated."""
+    config = _compose(name, image_shape, classes, settings)
+    return plan_rows(rows(config), tuple(config.data.image_shape), config.model.name)
+
+
+def plan_rows(network_rows, image_shape, name):
+    """The `Plan` of rows whose axes have been applied."""
+    with keras.StatelessScope():
+        return planning.of(assemble(network_rows, image_shape, name))
+
+
+def _compose(name, image_shape, classes, settings):
+    _one_of("network", name, names())
+    if "pooling" in settings:
+        _one_of("pooling", settings["pooling"], [axes.PAPER, *kinds()])
+    if unknown := set(settings) - set(axes.NAMES):
+        _one_of("setting", unknown.pop(), axes.NAMES)
+    overrides = [f"model={name}", *(f"{key}={value}" for key, value in settings.items())]
+    if image_shape is not None:
+        overrides.append(f"data.image_shape={list(image_shape)}")
+    if classes is not None:
+        overrides.append(f"data.classes={classes}")
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("network", overrides)
+
+
+def _one_of(what, value, valid):
+    if value not in valid:
+        near = get_close_matches(str(value), valid, 3) or sorted(valid)
+        raise UserError(f"there is no {what} {value!r}; near it: {', '.join(near)}")

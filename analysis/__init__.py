@@ -1,0 +1,1 @@
+"""What recorded numbers say, and pictures of it."""

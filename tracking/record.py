@@ -1,0 +1,64 @@
+"""What is written down of a training: params to compare runs by, tags to recognise them by."""
+
+import hashlib
+import json
+
+TOP = ("epochs", "batch_size", "learning_rate", "seed", "select")
+# What does not decide a result: names, places, and defaults that `TOP` holds as they were taken.
+_IDLE = {
+    "recipe": ("name", "preprocess", "epochs", "batch_size", "learning_rate"),
+    "data": ("directory", "epochs"),
+}
+
+
+def record(settings, rows, axes, plan, precision, backend):
+    """The params and tags of a run.
+
+    Args:
+        settings: the resolved config.
+        rows: the network's rows, axes applied.
+        axes: their values, as plain numbers and words.
+        plan: it has the network's `name`, `params` and `macs`.
+        precision: the dtype policy in force.
+        backend: Keras's backend.
+
+    Returns:
+        (params, tags), two dicts. Tag `identity` is a hash of all that decides the result; `cell` is the same
+        without the seed.
+    """
+    recipe, data = settings["recipe"], settings["data"]
+    top = {key: settings[key] for key in TOP}
+    decides = {
+        "rows": list(rows.items()),
+        "preprocess": list((recipe["preprocess"] or {}).items()),
+        **{part: {k: v for k, v in settings[part].items() if k not in idle} for part, idle in _IDLE.items()},
+        **top,
+        "precision": precision,
+        "backend": backend,
+    }
+    params = {
+        **{
+            key: value
+            for key, value in recipe.items()
+            if isinstance(value, int | float | str) and key != "name"
+        },
+        "model": plan.name,
+        "data": data["name"],
+        "recipe": recipe["name"],
+        **axes,
+        **top,
+        "precision": precision,
+        "parameters": plan.params,
+        "macs": plan.macs,
+    }
+    tags = {
+        "identity": _digest(decides),
+        "cell": _digest({key: value for key, value in decides.items() if key != "seed"}),
+        "backend": backend,
+    }
+    return params, tags
+
+
+def _digest(value):
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

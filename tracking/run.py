@@ -1,0 +1,279 @@
+"""One run in MLflow, from start to its ending."""
+
+import contextlib
+import getpass
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from .. import UserError
+from . import environment
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+MODEL = "model.keras"
+_HEALTH_SECONDS = 5
+
+
+def run_name(model, seed, overrides):
+    """A name that a list of runs can be read by: `allconv pooling=l2 dropout=0.5 seed=1`.
+
+    Args:
+        model: name of the network.
+        seed: the run's seed.
+        overrides: what was typed, as `key=value` words.
+    """
+    silent = ("model=", "seed=", "study=", "tracking.", "plan=", "hydra.", "data.directory=")
+    typed = [word.lstrip("+~") for word in overrides if not word.lstrip("+").startswith(silent)]
+    return " ".join([model, *typed, f"seed={seed}"])
+
+
+class Recorded:
+    """A run that is in the store.
+
+    Args:
+        client: MLflow's client of the store.
+        uri: the store, for `how_to_open`.
+        info: MLflow's `RunInfo`.
+    """
+
+    def __init__(self, client, uri, info):
+        self.client, self.uri = client, uri
+        self.id, self.name, self.experiment_id = info.run_id, info.run_name, info.experiment_id
+
+    def metrics(self, metrics, step=0):
+        """Logs metrics at a step, all in one write."""
+        self._log(metrics=metrics, step=step)
+
+    def text(self, text, path):
+        """Logs text as an artifact."""
+        self.client.log_text(self.id, text, path)
+
+    def figure(self, figure, path):
+        """Logs a matplotlib figure as an artifact."""
+        self.client.log_figure(self.id, figure, path)
+
+    def settings(self):
+        """The resolved config of the run, as a plain mapping."""
+        with self._artifact("config.yaml") as path:
+            return OmegaConf.to_container(OmegaConf.load(path))
+
+    def model(self):
+        """The run's model; whatever would run code from the file is refused."""
+        import keras
+
+        import_module("convzoo.layers")  # registers them
+        with self._artifact(MODEL) as path:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+    def tested_on(self, split):
+        """Whether a split is, byte for byte, what the run recorded as its test part."""
+        inputs = self.client.get_run(self.id).inputs.dataset_inputs
+        return any(
+            tag.value == "test" and each.dataset.digest == _digest(split)
+            for each in inputs
+            for tag in each.tags
+        )
+
+    def how_to_open(self):
+        """How to see the run in MLflow's pages."""
+        page = f"#/experiments/{self.experiment_id}/runs/{self.id}"
+        if _is_server(self.uri):
+            return f"{self.uri.rstrip('/')}/{page}"
+        return f"\n  mlflow server --workers 1 --backend-store-uri {self.uri}\n  http://127.0.0.1:5000/{page}"
+
+    @contextlib.contextmanager
+    def _artifact(self, name):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                yield self.client.download_artifacts(self.id, name, folder)
+            except (OSError, _mlflow_error()) as error:
+                raise UserError(f"run {self.id} has no {name} to read; it may not have finished") from error
+
+    def _log(self, params=None, metrics=None, step=0):
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(
+            self.id,
+            params=[Param(key, str(value)) for key, value in (params or {}).items()],
+            metrics=[Metric(key, float(value), now, step) for key, value in (metrics or {}).items()],
+        )
+
+
+class Run(Recorded):
+    """A new run, as a context: it ends FINISHED, or KILLED by an interrupt, or FAILED with the reason as a tag.
+
+    Args:
+        uri: `sqlite:///file` or the address of a server.
+        study: name of the experiment, made if it is not there.
+        name: the run's name.
+        params: what was varied, as plain numbers and words.
+        tags: further facts.
+
+    Raises:
+        UserError: the store cannot be reached or opened.
+    """
+
+    def __init__(self, uri, study, name, params, tags):
+        client = _client(uri)
+        tags = {"study": study, "mlflow.user": _user(), **environment.tags(), **tags}
+        run = client.create_run(_experiment(client, uri, study), tags=tags, run_name=name)
+        super().__init__(client, uri, run.info)
+        self._log(params=params)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind is None:
+            status = "FINISHED"
+        elif issubclass(kind, Exception):
+            status = "FAILED"
+            self.client.set_tag(self.id, "failure", f"{kind.__name__}: {error}"[:5000])
+        else:
+            status = "KILLED"
+        self.client.set_terminated(self.id, status)
+
+    def save_model(self, model):
+        """Logs a Keras model as the artifact `model.keras`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / MODEL
+            model.save(path)
+            self.client.log_artifact(self.id, str(path))
+
+    def dataset(self, data, part):
+        """Logs one part of a data set as the run's input, if it is there.
+
+        Args:
+            data: it has a `name` and a `source`, and under the part's name a split with `x` and `y`, or None.
+            part: "train", "validation" or "test".
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        split = getattr(data, part)
+        if split is None:
+            return
+        entity = Dataset(
+            name=f"{data.name}/{part}",
+            digest=_digest(split),
+            source_type="local",
+            source=json.dumps({"source": data.source}),
+            profile=json.dumps({"images": len(split.y), "shape": list(split.x.shape[1:])}),
+        )
+        self.client.log_inputs(self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", part)])])
+
+
+def find(uri, run_id):
+    """The `Recorded` run of an id, or the newest.
+
+    Args:
+        uri: the store.
+        run_id: MLflow's id, or "latest": the finished run that started last, of any study.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    client = _client(uri, create=False)
+    if run_id == "latest":
+        studies = [experiment.experiment_id for experiment in client.search_experiments()]
+        found = client.search_runs(
+            studies, "attributes.status = 'FINISHED'", max_results=1, order_by=["attributes.start_time DESC"]
+        )
+        if not found:
+            raise UserError(f"there is no finished run in {uri}")
+        return Recorded(client, uri, found[0].info)
+    try:
+        return Recorded(client, uri, client.get_run(run_id).info)
+    except _mlflow_error() as error:
+        raise UserError(
+            f"there is no run {run_id!r} in {uri}; `run=latest` is the newest finished one"
+        ) from error
+
+
+def _client(uri, create=True):
+    if _is_server(uri):
+        _check_server(uri)
+    elif path := _sqlite_path(uri):
+        if not create and not path.exists():
+            raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
+        if not path.parent.is_dir():
+            raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
+    else:
+        raise UserError(
+            f"`tracking.uri` must be sqlite:///file or the address of a server. Received: {uri!r}"
+        )
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    import mlflow
+
+    for name in ("mlflow", "alembic"):  # importing it sets its own level
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        client = mlflow.MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    except Exception as error:
+        raise UserError(
+            f"`tracking.uri={uri}` cannot be opened: {str(error).strip().splitlines()[0]}"
+        ) from error
+    return client
+
+
+def _experiment(client, uri, study):
+    if found := client.get_experiment_by_name(study):
+        if found.lifecycle_stage == "deleted":
+            raise UserError(
+                f"`study={study}`: this experiment was deleted in MLflow; restore it or take another name"
+            )
+        return found.experiment_id
+    path = _sqlite_path(uri)
+    return client.create_experiment(study, (path.parent / "mlartifacts" / study).as_uri() if path else None)
+
+
+def _is_server(uri):
+    return re.match(r"https?://", uri) is not None
+
+
+def _sqlite_path(uri):
+    match = re.fullmatch(r"sqlite:///(.+)", uri)
+    return Path(match[1]).absolute() if match else None
+
+
+def _check_server(uri):
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_HEALTH_SECONDS).close()
+    except urllib.error.HTTPError:
+        return  # it answers: what it makes of us is for the client to say
+    except OSError as error:
+        raise UserError(f"`tracking.uri={uri}`: no MLflow server answers there ({error})") from error
+
+
+def _user():
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _mlflow_error():
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException
+
+
+def _digest(split):
+    digest = hashlib.blake2b(np.ascontiguousarray(split.x), digest_size=8)
+    digest.update(np.ascontiguousarray(split.y))
+    return digest.hexdigest()

@@ -1,0 +1,94 @@
+"""Trains a network of the zoo, tests it once and records the run in MLflow: `python train.py model=allconv`."""
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from convzoo.configs import command
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+@command.job
+def main(config):
+    # Imports stand where they are needed: `--help` answers before TensorFlow would have been read.
+    from convzoo import data
+    from convzoo.training import backend, recipe
+
+    settings = OmegaConf.to_container(config, resolve=True)
+    recipe.check(settings)
+    data.check(settings["data"])
+    precision = backend.start(config.precision)
+
+    from convzoo.models import zoo
+
+    rows = zoo.rows(config)
+    plan = zoo.plan_rows(rows, tuple(config.data.image_shape), config.model.name)
+    if config.plan:
+        print(plan)
+        return
+
+    train(settings, rows, plan, data.load(settings["data"]), precision)
+
+
+def train(settings, rows, plan, data, precision):
+    import keras
+
+    from convzoo.analysis import evaluation, pictures
+    from convzoo.data.stream import Batches
+    from convzoo.models import assemble, zoo
+    from convzoo.tracking.record import record
+    from convzoo.tracking.run import Run, run_name
+    from convzoo.training import fit, preprocess, signals
+
+    recipe, seed, allowed = settings["recipe"], settings["seed"], settings["data"]["augment"]
+    name = run_name(plan.name, seed, HydraConfig.get().overrides.task)
+    print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
+    print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    front = preprocess.fit_front(recipe["preprocess"], data.train.x)
+    model = assemble.assemble(rows, data.train.x.shape[1:], plan.name, front, dtype="uint8")
+    batches = Batches(
+        data.train,
+        settings["batch_size"],
+        seed,
+        flip=recipe["flip"] and allowed["flip"],
+        shift=recipe["shift"] if allowed["shift"] else 0,
+        fill=recipe["fill"],
+    )
+    history = []
+    params, tags = record(settings, rows, zoo.describe(rows), plan, precision, keras.backend.backend())
+    with (
+        signals.sigterm_interrupts(),
+        Run(settings["tracking"]["uri"], settings["study"], name, params, tags) as run,
+    ):
+        run.text(OmegaConf.to_yaml(settings), "config.yaml")
+        run.text(OmegaConf.to_yaml(rows), "rows.yaml")
+        run.text(f"{plan}\n", "plan.txt")
+        for part in ("train", "validation", "test"):
+            run.dataset(data, part)
+
+        def on_epoch(epoch, metrics):
+            history.append(metrics)
+            run.metrics(metrics, epoch)
+
+        fit.fit(
+            model,
+            batches,
+            data.validation,
+            recipe,
+            learning_rate=settings["learning_rate"],
+            epochs=settings["epochs"],
+            select=settings["select"],
+            on_epoch=on_epoch,
+        )
+        test = evaluation.evaluate(fit.scores(model, data.test.x), data.test.y)
+        run.metrics({f"test_{metric}": value for metric, value in test.metrics.items()}, settings["epochs"])
+        run.figure(pictures.learning_curves(history, name), "learning_curves.png")
+        run.save_model(model)
+    print(f"{test}\n\nto see the run: {run.how_to_open()}")
+
+
+if __name__ == "__main__":
+    command.run(main, "train")

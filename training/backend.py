@@ -1,0 +1,100 @@
+"""Starting the backend: quietly, and in the precision that the processor is good at."""
+
+import contextlib
+import os
+import platform
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from .. import UserError
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+_NOISE = re.compile(
+    "oneDNN custom operations|Could not find cuda drivers|optimized to use available CPU instructions|"
+    "To enable the following instructions|All log messages before absl::InitializeLog|failed call to cuInit|"
+    "^\\s*$"
+)
+
+
+def start(precision):
+    """Imports Keras with its backend and sets the dtype policy.
+
+    Args:
+        precision: "float32", "mixed_bfloat16", or "auto": bfloat16 where the processor multiplies it in hardware.
+
+    Returns:
+        The name of the dtype policy in force.
+
+    Raises:
+        UserError: unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"`precision` must be one of {', '.join(PRECISIONS)}. Received: {precision!r}")
+    with _without_noise():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow
+
+            tensorflow.config.list_physical_devices(
+                "GPU"
+            )  # says here, once, what it has to say of missing drivers
+    policy = precision if precision != "auto" else ("mixed_bfloat16" if has_bfloat16() else "float32")
+    keras.config.set_dtype_policy(policy)
+    return policy
+
+
+def has_bfloat16():
+    """Whether the device that Keras computes on multiplies bfloat16 in hardware."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.is_bf16_supported()
+    elif keras.distribution.list_devices("gpu"):
+        return True
+    return bool({"amx_bf16", "avx512_bf16"} & _processor_flags())
+
+
+def processor():
+    """The processor's name, as the system gives it."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _processor_flags():
+    return set(_cpuinfo("flags").split())
+
+
+def _cpuinfo(key):
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+    match = re.search(rf"^{key}\s*:\s*(.*)$", text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+@contextlib.contextmanager
+def _without_noise():
+    """Holds back what is written to the error stream, native code included, and passes on all but known noise."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # no INFO
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            lines = held.read().decode(errors="replace").splitlines()
+            for line in lines:
+                if not _NOISE.search(line):
+                    print(line, file=sys.stderr)

@@ -37,10 +37,7 @@ def main(config):
 
     run.metrics({f"evaluate_{metric}": value for metric, value in result.metrics.items()})
     run.metrics(
-        {
-            f"evaluate_accuracy/{name}": value
-            for name, value in zip(data.class_names, result.per_class, strict=True)
-        }
+        {f"evaluate_accuracy/{name}": value for name, value in zip(data.class_names, result.per_class, strict=True)}
     )
     run.text(f"{table}\n\n{result}\n", "evaluation/per_class.txt")
     picture = pictures.confusion_matrix(result.confusion, data.class_names, run.name)

@@ -44,9 +44,7 @@ def check_config(config):
     rules = {
         "source": (config["source"] in ("tfds", "digits"), 'be "tfds" or "digits"'),
         "image_shape": (
-            isinstance(shape, list | tuple)
-            and len(shape) == 3
-            and all(_is_int(size) and size > 0 for size in shape),
+            isinstance(shape, list | tuple) and len(shape) == 3 and all(_is_int(size) and size > 0 for size in shape),
             "be [height, width, channels], positive integers",
         ),
         "augment": (
@@ -61,8 +59,7 @@ def check_config(config):
             f"be {config['classes']} names, as `data.classes`",
         ),
         "validation": (
-            (_is_int(validation) and validation >= 0)
-            or (isinstance(validation, float) and 0 < validation < 1),
+            (_is_int(validation) and validation >= 0) or (isinstance(validation, float) and 0 < validation < 1),
             "be a number of images, a fraction in (0, 1), or 0 for none",
         ),
         "split_seed": (_is_int(seed) and seed >= 0, "be an integer of at least 0"),

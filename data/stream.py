@@ -47,9 +47,7 @@ class Batches:
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
         if not 0 <= shift < smallest:
-            raise ValueError(
-                f"`shift` must be in [0, {smallest}), less than the image. Received: shift={shift}"
-            )
+            raise ValueError(f"`shift` must be in [0, {smallest}), less than the image. Received: shift={shift}")
         if fill not in ("reflect", "zeros"):
             raise ValueError(f'`fill` must be "reflect" or "zeros". Received: fill={fill!r}')
         self.split, self.seed, self.flip, self.shift, self.fill = split, seed, flip, shift, fill

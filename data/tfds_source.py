@@ -34,9 +34,7 @@ def read(name, directory=None):
     """
     if not re.fullmatch(r"[\w/]+:\d+\.\d+\.\d+", str(name)):
         raise UserError(f"`data.tfds` must be builder:version, as cifar10:3.0.2. Received: {name}")
-    directory = (
-        Path(directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
-    )
+    directory = Path(directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
     try:
         arrays = _read(name, directory)
     except OSError as error:
@@ -64,9 +62,7 @@ def _fault(folder):
     info = folder / "dataset_info.json"
     try:
         info = json.loads(info.read_text())
-        splits = {
-            split["name"]: (len(split["shardLengths"]), int(split["numBytes"])) for split in info["splits"]
-        }
+        splits = {split["name"]: (len(split["shardLengths"]), int(split["numBytes"])) for split in info["splits"]}
     except FileNotFoundError:
         return "dataset_info.json is missing"
     except (ValueError, KeyError, TypeError):
@@ -98,9 +94,7 @@ def _prepare(name, directory, folder):
     try:
         builder = tfds.builder(name, data_dir=directory)
     except (tfds.core.DatasetNotFoundError, AssertionError) as error:
-        raise UserError(
-            f"`data.tfds` must be a set that TFDS has. Received: {name} ({_line(error)})"
-        ) from error
+        raise UserError(f"`data.tfds` must be a set that TFDS has. Received: {name} ({_line(error)})") from error
     downloads = directory / "downloads"
     own = downloads / "manual" / builder.name
     manual = own if own.is_dir() else own.parent

@@ -47,8 +47,7 @@ def check_pair(name, value):
         pair = ()
     if len(pair) != 2 or not all(is_int(n) and n > 0 for n in pair):
         raise ValueError(
-            f"`{name}` must be a positive integer or a pair (height, width) of them. "
-            f"Received: {name}={value!r}"
+            f"`{name}` must be a positive integer or a pair (height, width) of them. Received: {name}={value!r}"
         )
     return int(pair[0]), int(pair[1])
 

@@ -31,9 +31,7 @@ class L2Pooling2D(LpPooling2D):
     """
 
     def __init__(self, pool_size, strides=None, padding="valid", reduction="sum", data_format=None, **kwargs):
-        super().__init__(
-            pool_size, strides, padding, p=2, reduction=reduction, data_format=data_format, **kwargs
-        )
+        super().__init__(pool_size, strides, padding, p=2, reduction=reduction, data_format=data_format, **kwargs)
 
     @property
     def same_as(self):

@@ -74,9 +74,9 @@ class LpPooling2D(BasePooling2D):
             powers = self.average(self.pad(powers)) * math.prod(self.pool_size)
         # The root has no slope at zero, and 0 * inf would be nan.
         zero = powers <= 0
-        positive = ops.where(zero, ops.ones_like(powers), powers)
+        positive = ops.where(zero, 1.0, powers)
         roots = ops.sqrt(positive) if self.p == 2 else ops.power(positive, 1 / self.p)
-        return ops.where(zero, ops.zeros_like(roots), roots)
+        return ops.where(zero, 0.0, roots)
 
     def get_config(self):
         return {**super().get_config(), "p": self.p, "reduction": self.reduction}

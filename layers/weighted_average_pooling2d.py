@@ -4,6 +4,7 @@ from keras import ops
 
 from .base_pooling2d import BasePooling2D
 from .checks import check_number
+from .padding import spatial_axes
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -58,8 +59,7 @@ class WeightedAveragePooling2D(BasePooling2D):
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
         if sigma is not None and weights is not None:
             raise ValueError(
-                "`sigma` and `weights` must not be given together. "
-                f"Received: sigma={sigma!r}, weights={weights!r}"
+                f"`sigma` and `weights` must not be given together. Received: sigma={sigma!r}, weights={weights!r}"
             )
         self.sigma = None if sigma is None else check_number("sigma", sigma, above=0)
         self._given = None if weights is None else self._checked(weights)
@@ -79,10 +79,23 @@ class WeightedAveragePooling2D(BasePooling2D):
         return self.mean(images, self._weighted)
 
     def _weighted(self, images):
+        if keras.backend.backend() == "jax":
+            # XLA fuses the sum into one pass, where its depthwise convolution is slow on a CPU.
+            return self._sum_of_slices(images)
         channels = images.shape[self.channel_axis]
         kernel = np.repeat(self.window[:, :, None, None], channels, axis=2)
         kernel = ops.convert_to_tensor(kernel, dtype=images.dtype)
         return ops.depthwise_conv(images, kernel, self.strides, "valid", self.data_format)
+
+    def _sum_of_slices(self, images):
+        cells = []
+        for y, x in np.ndindex(self.pool_size):
+            index = [slice(None)] * 4
+            axes = spatial_axes(self.data_format)
+            for axis, first, k, s in zip(axes, (y, x), self.pool_size, self.strides, strict=True):
+                index[axis] = slice(first, images.shape[axis] - k + first + 1, s)
+            cells.append(images[tuple(index)] * float(self.window[y, x]))
+        return sum(cells)
 
     def _gaussian(self):
         axes = []

@@ -6,7 +6,7 @@ from keras import ops
 
 from .checks import check_number
 
-ROWS = 1024
+ROWS = 4096
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -48,9 +48,7 @@ class ZCAWhitening(keras.layers.Layer):
 
     def build(self, input_shape):
         if len(input_shape) < 2 or None in input_shape[1:]:
-            raise ValueError(
-                f"All sizes but the batch must be known. Received: input_shape={tuple(input_shape)}"
-            )
+            raise ValueError(f"All sizes but the batch must be known. Received: input_shape={tuple(input_shape)}")
         size = math.prod(input_shape[1:])
         self.mean = self.add_weight(name="mean", shape=(size,), initializer="zeros", trainable=False)
         self.matrix = self.add_weight(name="matrix", shape=(size, size), initializer="zeros", trainable=False)
@@ -73,9 +71,7 @@ class ZCAWhitening(keras.layers.Layer):
                 self.build((None, *batch.shape[1:]))
             expected = self.input_spec.shape[1:]
             if batch.shape[1:] != expected:
-                raise ValueError(
-                    f"`data` must be images of shape {expected}. Received: a batch of shape {batch.shape}"
-                )
+                raise ValueError(f"`data` must be images of shape {expected}. Received: a batch of shape {batch.shape}")
             rows = batch.reshape(len(batch), -1).astype("float64")
             if not count:
                 # Far from zero the difference of two large sums would lose the covariance.

@@ -38,7 +38,8 @@ def assemble(rows, image_shape, name="network", front=(), dtype="float32"):
         dtype: dtype of the images.
 
     Returns:
-        A `keras.Model` from images to class scores; its last row computes in float32, whatever the dtype policy.
+        A `keras.Model` from images to class scores; its last row computes in float32, whatever the
+        dtype policy.
 
     Raises:
         UserError: a row cannot be built; the message names it and the sizes.

@@ -6,7 +6,8 @@ A row says by its key `axis` which axis reaches it:
 - `strided`: a working convolution with a stride;
 - `dropout`, `input_dropout`: a layer whose `rate` the axis of that name sets.
 
-`pool` and `strided` rows are the network's *sites*. Rows inside rows (branches, residual bodies) are reached alike.
+`pool` and `strided` rows are the network's *sites*. Rows inside rows (branches, residual bodies) are reached
+alike.
 """
 
 import re
@@ -30,10 +31,10 @@ def apply(rows, *, stride=PAPER, pooling=None, dropout=PAPER, input_dropout=PAPE
     Args:
         rows: mapping from row name to row, each a mapping with `_target_`.
         stride: a positive integer for the `strides` of every site, or "paper".
-        pooling: None for the paper's, or a mapping with `kind`, the kind's name, and `row`, what fills a site.
-            At a `pool` site it replaces the row and keeps `pool_size`, `strides` and `padding`. At a `strided` site
-            it sets the convolution to stride 1 and follows its activation, 3×3 and "same", with the site's strides;
-            the kind `strided` leaves the convolution as it is.
+        pooling: None for the paper's, or a mapping with `kind`, the kind's name, and `row`, what fills a
+            site. At a `pool` site it replaces the row and keeps `pool_size`, `strides` and `padding`. At a
+            `strided` site it sets the convolution to stride 1 and follows its activation, 3×3 and "same", with
+            the site's strides; the kind `strided` leaves the convolution as it is.
         dropout: rate of every `dropout` row, in [0, 1), or "paper".
         input_dropout: the same for `input_dropout` rows.
         network: name for the error messages.
@@ -45,16 +46,12 @@ def apply(rows, *, stride=PAPER, pooling=None, dropout=PAPER, input_dropout=PAPE
     """
     found = {row["axis"] for row in _every(rows) if "axis" in row}
     if unknown := found - {*SITES, *DROPOUTS}:
-        raise UserError(
-            f"`axis` of a row must be one of {', '.join(SITES + DROPOUTS)}. Received: {unknown.pop()!r}"
-        )
+        raise UserError(f"`axis` of a row must be one of {', '.join(SITES + DROPOUTS)}. Received: {unknown.pop()!r}")
     rates = {"dropout": dropout, "input_dropout": input_dropout}
     if stride != PAPER and (isinstance(stride, bool) or not isinstance(stride, int) or stride < 1):
         raise UserError(f'`stride` must be "paper" or a positive integer. Received: stride={stride!r}')
     for axis, rate in rates.items():
-        if rate != PAPER and (
-            isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1
-        ):
+        if rate != PAPER and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1):
             raise UserError(f'`{axis}` must be "paper" or a rate in [0, 1). Received: {axis}={rate!r}')
 
     kind = pooling["kind"] if pooling else PAPER
@@ -76,18 +73,16 @@ def describe(rows, kinds):
         kinds: mapping from kind to the row that fills a site with it.
 
     Returns:
-        A dict with `stride`, `pooling`, `dropout`, `input_dropout`: the value that all rows of the axis share, "paper"
-        where they differ, and what the absence of such rows amounts to (stride 1, pooling "none", rate 0).
+        A dict with `stride`, `pooling`, `dropout`, `input_dropout`: the value that all rows of the axis share,
+        "paper" where they differ, and what the absence of such rows amounts to (stride 1, pooling "none",
+        rate 0).
     """
     by_target = {row["_target_"]: kind for kind, row in kinds.items()}
     sites = [row for row in _every(rows) if row.get("axis") in SITES]
     values = {
         "stride": ([row.get("strides") or row.get("pool_size", 1) for row in sites], 1),
         "pooling": (
-            [
-                "strided" if row["axis"] == "strided" else by_target.get(row["_target_"], PAPER)
-                for row in sites
-            ],
+            ["strided" if row["axis"] == "strided" else by_target.get(row["_target_"], PAPER) for row in sites],
             "none",
         ),
         **{axis: ([row["rate"] for row in _every(rows) if row.get("axis") == axis], 0) for axis in DROPOUTS},
@@ -104,9 +99,7 @@ def _common(found, absent):
 
 def _is_rows(value):
     return (
-        isinstance(value, Mapping)
-        and value
-        and all(isinstance(v, Mapping) and "_target_" in v for v in value.values())
+        isinstance(value, Mapping) and value and all(isinstance(v, Mapping) and "_target_" in v for v in value.values())
     )
 
 
@@ -125,10 +118,7 @@ def _apply(rows, stride, pooling, rates):
         if waiting and not (_NORMALIZATION.search(row["_target_"]) or _ACTIVATION.search(row["_target_"])):
             result.update(waiting)
             waiting = None
-        row = {
-            key: _apply(value, stride, pooling, rates) if _is_rows(value) else value
-            for key, value in row.items()
-        }
+        row = {key: _apply(value, stride, pooling, rates) if _is_rows(value) else value for key, value in row.items()}
         axis = row.get("axis")
         if axis in SITES and stride != PAPER:
             row["strides"] = stride
@@ -151,9 +141,7 @@ def _apply(rows, stride, pooling, rates):
             if row["rate"] == 0:
                 continue
         result[name] = row
-        if waiting and (
-            _ACTIVATION.search(row["_target_"]) or row.get("activation", "linear") not in (None, "linear")
-        ):
+        if waiting and (_ACTIVATION.search(row["_target_"]) or row.get("activation", "linear") not in (None, "linear")):
             result.update(waiting)
             waiting = None
     if waiting:

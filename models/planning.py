@@ -55,34 +55,16 @@ class Plan:
     def notes(self):
         """A line for every row that computes what another kind would."""
         return [
-            f"{r.name}: with these settings {r.kind} computes what {r.same_as} does"
-            for r in self.rows
-            if r.same_as
+            f"{r.name}: with these settings {r.kind} computes what {r.same_as} does" for r in self.rows if r.same_as
         ]
 
     def __str__(self):
         header = ("name", "kind", "output", "parameters", "MACs", "other", "receptive field")
         lines = [
-            (
-                row.name,
-                row.kind,
-                _times(row.output_shape),
-                f"{row.params:,}",
-                f"{row.macs:,}",
-                f"{row.other:,}",
-                _times(row.receptive_field),
-            )
-            for row in self.rows
+            (r.name, r.kind, _times(r.output_shape), *_counts(r.params, r.macs, r.other), _times(r.receptive_field))
+            for r in self.rows
         ]
-        total = (
-            "total",
-            "",
-            "",
-            f"{self.params:,}",
-            f"{self.macs:,}",
-            f"{sum(r.other for r in self.rows):,}",
-            "",
-        )
+        total = ("total", "", "", *_counts(self.params, self.macs, sum(r.other for r in self.rows)), "")
         widths = [max(map(len, column)) for column in zip(header, *lines, total, strict=True)]
         rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
 
@@ -103,10 +85,8 @@ def of(model):
         shape_in, shape_out = tuple(layer.input.shape[1:]), tuple(layer.output.shape[1:])
         sliding = window(layer)
         if sliding:
-            size, strides = (
-                [d * (k - 1) + 1 for k, d in zip(sliding.size, sliding.dilation, strict=True)],
-                sliding.strides,
-            )
+            size = [d * (k - 1) + 1 for k, d in zip(sliding.size, sliding.dilation, strict=True)]
+            strides = sliding.strides
         elif len(shape_in) == 3 and len(shape_out) == 1:  # every output sees the whole map
             size, strides = _spatial(layer, shape_in), (1, 1)
         else:
@@ -134,6 +114,10 @@ def of(model):
 
 def _spatial(layer, shape):
     return shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
+
+
+def _counts(*numbers):
+    return tuple(f"{number:,}" for number in numbers)
 
 
 def _times(shape):

@@ -72,13 +72,9 @@ def check(value, where):
         if "_target_" in value and value["_target_"] not in ALLOWED:
             target = value["_target_"]
             name = str(target).rpartition(".")[2]
-            near = sorted(t for t in ALLOWED if t.endswith(f".{name}")) or get_close_matches(
-                str(target), ALLOWED, 3
-            )
+            near = sorted(t for t in ALLOWED if t.endswith(f".{name}")) or get_close_matches(str(target), ALLOWED, 3)
             hint = f"; near it: {', '.join(near)}" if near else ""
-            raise UserError(
-                f"`{where}._target_={target}` is not among the layers that a config may name{hint}"
-            )
+            raise UserError(f"`{where}._target_={target}` is not among the layers that a config may name{hint}")
         for key, inner in value.items():
             check(inner, f"{where}.{key}")
     elif isinstance(value, list | tuple):

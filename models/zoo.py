@@ -1,5 +1,6 @@
 """The networks by name: their configs composed, planned, built."""
 
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -76,8 +77,15 @@ def plan(name, image_shape=None, classes=None, **settings):
 
 def plan_rows(network_rows, image_shape, name):
     """The `Plan` of rows whose axes have been applied."""
-    with keras.StatelessScope():
+
+    def symbolically():
+        # In this scope a variable has a shape and no value. Leaving it gives every one its value, so the thread,
+        # to which the scope belongs, ends within it.
+        keras.StatelessScope().__enter__()
         return planning.of(assemble(network_rows, image_shape, name))
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(symbolically).result()
 
 
 def _compose(name, image_shape, classes, settings):

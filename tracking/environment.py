@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -53,8 +54,16 @@ def git_commit():
 
 
 def machine():
-    """System, processor architecture and cores in one line."""
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    """System, processor and cores in one line."""
+    return f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores"
+
+
+def _processor():
+    try:
+        name = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        name = None
+    return name[1] if name else platform.processor() or "unknown processor"
 
 
 def _git(folder, *arguments):

@@ -37,11 +37,7 @@ def record(settings, rows, axes, plan, precision, backend):
         "backend": backend,
     }
     params = {
-        **{
-            key: value
-            for key, value in recipe.items()
-            if isinstance(value, int | float | str) and key != "name"
-        },
+        **{key: value for key, value in recipe.items() if isinstance(value, int | float | str) and key != "name"},
         "model": plan.name,
         "data": data["name"],
         "recipe": recipe["name"],

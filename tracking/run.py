@@ -81,9 +81,7 @@ class Recorded:
         """Whether a split is, byte for byte, what the run recorded as its test part."""
         inputs = self.client.get_run(self.id).inputs.dataset_inputs
         return any(
-            tag.value == "test" and each.dataset.digest == _digest(split)
-            for each in inputs
-            for tag in each.tags
+            tag.value == "test" and each.dataset.digest == _digest(split) for each in inputs for tag in each.tags
         )
 
     def how_to_open(self):
@@ -197,9 +195,7 @@ def find(uri, run_id):
     try:
         return Recorded(client, uri, client.get_run(run_id).info)
     except _mlflow_error() as error:
-        raise UserError(
-            f"there is no run {run_id!r} in {uri}; `run=latest` is the newest finished one"
-        ) from error
+        raise UserError(f"there is no run {run_id!r} in {uri}; `run=latest` is the newest finished one") from error
 
 
 def _client(uri, create=True):
@@ -211,9 +207,7 @@ def _client(uri, create=True):
         if not path.parent.is_dir():
             raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
     else:
-        raise UserError(
-            f"`tracking.uri` must be sqlite:///file or the address of a server. Received: {uri!r}"
-        )
+        raise UserError(f"`tracking.uri` must be sqlite:///file or the address of a server. Received: {uri!r}")
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -225,18 +219,14 @@ def _client(uri, create=True):
         client = mlflow.MlflowClient(uri)
         client.search_experiments(max_results=1)
     except Exception as error:
-        raise UserError(
-            f"`tracking.uri={uri}` cannot be opened: {str(error).strip().splitlines()[0]}"
-        ) from error
+        raise UserError(f"`tracking.uri={uri}` cannot be opened: {str(error).strip().splitlines()[0]}") from error
     return client
 
 
 def _experiment(client, uri, study):
     if found := client.get_experiment_by_name(study):
         if found.lifecycle_stage == "deleted":
-            raise UserError(
-                f"`study={study}`: this experiment was deleted in MLflow; restore it or take another name"
-            )
+            raise UserError(f"`study={study}`: this experiment was deleted in MLflow; restore it or take another name")
         return found.experiment_id
     path = _sqlite_path(uri)
     return client.create_experiment(study, (path.parent / "mlartifacts" / study).as_uri() if path else None)

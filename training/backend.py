@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import platform
 import re
 import sys
 import tempfile
@@ -38,9 +37,7 @@ def start(precision):
         if keras.backend.backend() == "tensorflow":
             import tensorflow
 
-            tensorflow.config.list_physical_devices(
-                "GPU"
-            )  # says here, once, what it has to say of missing drivers
+            tensorflow.config.list_physical_devices("GPU")  # says here, once, what it has to say of missing drivers
     policy = precision if precision != "auto" else ("mixed_bfloat16" if has_bfloat16() else "float32")
     keras.config.set_dtype_policy(policy)
     return policy
@@ -61,22 +58,12 @@ def has_bfloat16():
     return bool({"amx_bf16", "avx512_bf16"} & _processor_flags())
 
 
-def processor():
-    """The processor's name, as the system gives it."""
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
-
-
 def _processor_flags():
-    return set(_cpuinfo("flags").split())
-
-
-def _cpuinfo(key):
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        return ""
-    match = re.search(rf"^{key}\s*:\s*(.*)$", text, re.MULTILINE)
-    return match[1] if match else ""
+        flags = None
+    return set(flags[1].split()) if flags else set()
 
 
 @contextlib.contextmanager

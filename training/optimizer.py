@@ -2,28 +2,20 @@
 
 import keras
 
-from .recipe import OPTIMIZERS, SCHEDULES
+from .recipe import SCHEDULES
 
 
 def make_optimizer(recipe, learning_rate, epochs, steps):
     """The recipe's optimizer, with its learning rate as a function of the step.
 
     Args:
-        recipe: mapping with `optimizer`, `momentum`, `nesterov`, `weight_decay`, `schedule`, `warmup`, `boundaries`.
+        recipe: mapping with `momentum`, `nesterov`, `weight_decay`, `schedule`, `warmup`, `boundaries`.
         learning_rate: the schedule's highest rate.
         epochs: epochs of the run.
         steps: steps of an epoch.
     """
     rate = make_schedule(recipe, learning_rate, epochs, steps)
-    if recipe["optimizer"] == "sgd":
-        return L2SGD(
-            rate, momentum=recipe["momentum"], nesterov=recipe["nesterov"], l2=recipe["weight_decay"]
-        )
-    if recipe["optimizer"] == "adam":
-        return L2Adam(rate, beta_1=recipe["momentum"], l2=recipe["weight_decay"])
-    raise UserError(
-        f"`recipe.optimizer` must be one of {', '.join(OPTIMIZERS)}. Received: {recipe['optimizer']!r}"
-    )
+    return L2SGD(rate, momentum=recipe["momentum"], nesterov=recipe["nesterov"], l2=recipe["weight_decay"])
 
 
 def make_schedule(recipe, learning_rate, epochs, steps):
@@ -48,9 +40,7 @@ def make_schedule(recipe, learning_rate, epochs, steps):
         )
     if name == "steps":
         boundaries = [epoch * steps for epoch in recipe["boundaries"]]
-        return schedules.PiecewiseConstantDecay(
-            boundaries, [learning_rate / 10**n for n in range(len(boundaries) + 1)]
-        )
+        return schedules.PiecewiseConstantDecay(boundaries, [learning_rate / 10**n for n in range(len(boundaries) + 1)])
     if name == "inverse":
         return _Inverse(learning_rate)
     raise ValueError(f"`schedule` must be one of {', '.join(SCHEDULES)}. Received: {name!r}")
@@ -73,11 +63,14 @@ def is_decayed(variable):
     return len(variable.shape) > 1
 
 
-class _L2:
-    """L2 regularisation as the papers mean it: λw is added to the gradient and goes through the momentum.
+class L2SGD(keras.optimizers.SGD):
+    """SGD with L2 regularisation as the papers mean it: λw is added to the gradient and goes through the momentum.
 
     Keras's own `weight_decay` is decoupled: it shrinks the weights beside the momentum, so that the same number does
-    about a tenth of it at momentum 0.9.
+    about a tenth of it at momentum 0.9. Kernels alone are reached: no bias, no scale or offset of a normalization.
+
+    Args:
+        l2: λ of the penalty λ/2·‖w‖².
     """
 
     def __init__(self, *args, l2=0.0, **kwargs):
@@ -88,15 +81,7 @@ class _L2:
         variables = self._trainable_variables if trainable_variables is None else trainable_variables
         if self.l2:
             grads = [
-                g + keras.ops.cast(self.l2 * keras.ops.convert_to_tensor(v), g.dtype) if is_decayed(v) else g
+                g + keras.ops.cast(self.l2 * keras.ops.convert_to_tensor(v), g.dtype) if len(v.shape) > 1 else g
                 for g, v in zip(grads, variables, strict=True)
             ]
         return super().apply(grads, trainable_variables)
-
-
-class L2SGD(_L2, keras.optimizers.SGD):
-    """`keras.optimizers.SGD` with `l2`, the λ of the penalty λ/2·‖w‖²."""
-
-
-class L2Adam(_L2, keras.optimizers.Adam):
-    """`keras.optimizers.Adam` with `l2`, the λ of the penalty λ/2·‖w‖²."""

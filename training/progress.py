@@ -33,9 +33,7 @@ class Progress:
         if not self.estimated and now - self.first[1] >= _SETTLED:
             self.estimated = True
             total = self.epochs * self.steps * self._seconds_a_step()
-            self._line(
-                f"about {_duration(total)} for {self.epochs} epochs at {self.images_per_second():,.0f} images/s"
-            )
+            self._line(f"about {_duration(total)} for {self.epochs} epochs at {self.images_per_second():,.0f} images/s")
         if self.live and now - self.shown > 0.2:
             self.shown = now
             accuracy = f"  train {logs['accuracy']:.1%}" if logs and "accuracy" in logs else ""

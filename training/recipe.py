@@ -2,7 +2,6 @@
 
 from .. import UserError
 
-OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "cosine", "steps", "inverse")
 SELECTS = ("last", "best")
 FILLS = ("reflect", "zeros")
@@ -44,12 +43,9 @@ RULES = {
     "recipe.schedule": _one_of(SCHEDULES),
     "recipe.warmup": _number(0, 1),
     "recipe.boundaries": (
-        lambda v: (
-            isinstance(v, list) and all(isinstance(e, int) and e > 0 for e in v) and v == sorted(set(v))
-        ),
+        lambda v: isinstance(v, list) and all(isinstance(e, int) and e > 0 for e in v) and v == sorted(set(v)),
         "rising whole epochs",
     ),
-    "recipe.optimizer": _one_of(OPTIMIZERS),
     "recipe.momentum": _number(0, 1),
     "recipe.nesterov": _FLAG,
     "recipe.weight_decay": _number(0),
@@ -84,9 +80,7 @@ def check(config):
     for section, keys in KEYS.items():
         part = config.get(section) if section else config
         if not isinstance(part, dict):
-            raise UserError(
-                f"`{section}` must be one of its configs or a mapping. Received: {section}={part!r}"
-            )
+            raise UserError(f"`{section}` must be one of its configs or a mapping. Received: {section}={part!r}")
         prefix = f"{section}." if section else ""
         if unknown := [key for key in part if key not in keys]:
             raise UserError(f"`{prefix}{unknown[0]}`: there is no such key; there are: {', '.join(keys)}")

@@ -47,19 +47,13 @@ def test_flips_then_shifts_by_hand(flip, shift, fill, expected):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_apply_is_the_loop_over_pixels(fill, channels):
     rng = np.random.default_rng(1)
-    split = SimpleNamespace(
-        x=rng.integers(0, 256, (30, 5, 7, channels), np.uint8), y=np.arange(30, dtype=np.int32)
-    )
+    split = SimpleNamespace(x=rng.integers(0, 256, (30, 5, 7, channels), np.uint8), y=np.arange(30, dtype=np.int32))
     batches = Batches(split, 12, seed=3, flip=True, shift=3, fill=fill)
     chosen = batches.decide(epoch=2, step=1)
     x, y = batches.apply(chosen)
-    for b, (index, flip, (down, right)) in enumerate(
-        zip(chosen.indices, chosen.flips, chosen.shifts, strict=True)
-    ):
+    for b, (index, flip, (down, right)) in enumerate(zip(chosen.indices, chosen.flips, chosen.shifts, strict=True)):
         picture = split.x[index, :, ::-1] if flip else split.x[index]
-        framed = np.pad(
-            picture, ((3, 3), (3, 3), (0, 0)), mode={"reflect": "reflect", "zeros": "constant"}[fill]
-        )
+        framed = np.pad(picture, ((3, 3), (3, 3), (0, 0)), mode={"reflect": "reflect", "zeros": "constant"}[fill])
         np.testing.assert_array_equal(x[b], framed[3 - down : 8 - down, 3 - right : 10 - right])
         assert y[b] == index
 
@@ -97,9 +91,7 @@ def test_fewer_images_than_a_batch_are_one_batch():
 
 def test_seeds_and_epochs_differ():
     orders = {
-        tuple(Batches(numbered(50), 50, seed).decide(epoch, 0).indices)
-        for seed in range(4)
-        for epoch in range(4)
+        tuple(Batches(numbered(50), 50, seed).decide(epoch, 0).indices) for seed in range(4) for epoch in range(4)
     }
     assert len(orders) == 16
 
@@ -124,9 +116,7 @@ def test_an_augmentation_changes_neither_order_nor_the_other():
     assert not flipped.shifts.any()
 
 
-@pytest.mark.parametrize(
-    ("argument", "value"), [("batch_size", 0), ("shift", 4), ("shift", -1), ("fill", "mirror")]
-)
+@pytest.mark.parametrize(("argument", "value"), [("batch_size", 0), ("shift", 4), ("shift", -1), ("fill", "mirror")])
 def test_bad_arguments_are_named(argument, value):
     arguments = {"batch_size": 2, argument: value}
     with pytest.raises(ValueError, match=f"`{argument}` must .* Received: {argument}="):

@@ -40,9 +40,7 @@ def write_binary(folder):
     (folder / "batches.meta.txt").write_text("\n".join(CLASSES) + "\n")
     names = {f"data_batch_{k}.bin": range(10 * k - 10, 10 * k) for k in range(1, 6)}
     for name, numbers in {**names, "test_batch.bin": range(50, 70)}.items():
-        records = [
-            bytes([i % 10]) + picture(i).transpose(2, 0, 1).astype(np.uint8).tobytes() for i in numbers
-        ]
+        records = [bytes([i % 10]) + picture(i).transpose(2, 0, 1).astype(np.uint8).tobytes() for i in numbers]
         (folder / name).write_bytes(b"".join(records))
 
 
@@ -171,9 +169,7 @@ def test_a_damaged_copy_is_made_again(directory, damage, caplog):
             np.savez(copy_of(directory), fingerprint=stored["fingerprint"], train_x=np.array([None]))
     else:
         flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
-        copy_of(directory).write_bytes(
-            {"flipped bit": flipped, "cut off": whole[:middle], "empty": b""}[damage]
-        )
+        copy_of(directory).write_bytes({"flipped bit": flipped, "cut off": whole[:middle], "empty": b""}[damage])
     check_pictures(read("cifar10:3.0.2", directory)[0])
     assert "is damaged and is made again" in caplog.text
     caplog.clear()
@@ -243,9 +239,7 @@ def test_an_archive_that_tfds_has_fetched_before_is_enough(tmp_path, monkeypatch
     info = archive_at(tmp_path / "downloads" / "cifar10" / "archive")
     monkeypatch.setattr(tfds.builder_cls("cifar10"), "url_infos", {URL: info})
     name = tfds.core.download.resource.get_dl_fname(URL, info.checksum)
-    fetched = (tmp_path / "downloads" / "cifar10" / "archive").rename(
-        tmp_path / "downloads" / "cifar10" / name
-    )
+    fetched = (tmp_path / "downloads" / "cifar10" / "archive").rename(tmp_path / "downloads" / "cifar10" / name)
     fetched.with_name(f"{name}.INFO").write_text('{"original_fname": "cifar-10-binary.tar.gz"}')
     check_pictures(read("cifar10:3.0.2", tmp_path)[0])
 

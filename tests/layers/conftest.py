@@ -36,9 +36,7 @@ def loop_pool(starts):
         pooled = np.empty((len(tops), len(lefts)))
         for i, top in enumerate(tops):
             for j, left in enumerate(lefts):
-                inside = [
-                    (y, x) for y in range(kh) for x in range(kw) if 0 <= top + y < h and 0 <= left + x < w
-                ]
+                inside = [(y, x) for y in range(kh) for x in range(kw) if 0 <= top + y < h and 0 <= left + x < w]
                 cells = np.array([picture[top + y, left + x] for y, x in inside])
                 pooled[i, j] = reduce(cells, None if weights is None else [weights[y][x] for y, x in inside])
         return pooled

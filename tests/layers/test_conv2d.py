@@ -54,9 +54,7 @@ side = st.tuples(st.integers(0, 2), st.integers(0, 2))
 @given(
     st.tuples(st.integers(3, 6), st.integers(3, 6)),
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    st.sampled_from(
-        [((1, 1), (1, 1)), ((2, 2), (1, 1)), ((1, 2), (1, 1)), ((1, 1), (2, 2)), ((1, 1), (1, 2))]
-    ),
+    st.sampled_from([((1, 1), (1, 1)), ((2, 2), (1, 1)), ((1, 2), (1, 1)), ((1, 1), (2, 2)), ((1, 1), (1, 2))]),
     st.tuples(side, side),
     st.sampled_from([1, 2]),
     st.sampled_from(list(SOURCE)),
@@ -184,15 +182,17 @@ def test_circular_padding_commutes_with_shifts():
     np.testing.assert_allclose(shifted, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("mode", list(TORCH_MODE))
-def test_any_size_of_image(mode):
+def test_any_size_of_image(mode, strides):
     inputs = keras.Input((None, None, 1))
-    outputs = Conv2D(1, 3, padding="half", padding_mode=mode, kernel_initializer="ones")(inputs)
+    outputs = Conv2D(1, 3, strides, 1, padding_mode=mode, kernel_initializer="ones")(inputs)
     assert outputs.shape == (None, None, None, 1)
     model = keras.Model(inputs, outputs)
     for side in (3, 5):
         found = model.predict(np.ones((2, side, side, 1), "float32"), verbose=0)
-        assert found.shape == (2, side, side, 1)
+        expected = {1: side, 2: (side + 1) // 2}[strides]
+        assert found.shape == (2, expected, expected, 1)
         assert found[0, 0, 0, 0] == (4 if mode == "zeros" else 9)
 
 

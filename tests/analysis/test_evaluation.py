@@ -1,0 +1,50 @@
+"""Numbers of an evaluation, worked out by hand."""
+
+import numpy as np
+import pytest
+
+from convzoo.analysis import pictures
+from convzoo.analysis.evaluation import evaluate
+from convzoo.analysis.statistics import accuracy_interval
+
+SCORES = np.log([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.25, 0.25, 0.5]])
+LABELS = np.array([0, 1, 1, 2])
+
+
+def test_counts_loss_and_accuracy():
+    result = evaluate(SCORES, LABELS)
+    np.testing.assert_array_equal(result.confusion, [[1, 0, 0], [1, 1, 0], [0, 0, 1]])
+    assert result.accuracy == 0.75
+    assert result.loss == pytest.approx(-(3 * np.log(0.5) + np.log(0.25)) / 4)
+    np.testing.assert_allclose(result.per_class, [1, 0.5, 1])
+    assert result.top5_accuracy is None
+    assert set(result.metrics) == {"loss", "accuracy"}
+
+
+def test_top5_among_eleven_classes():
+    scores = np.tile(np.arange(11.0), (11, 1))  # the five highest are always classes 6 to 10
+    result = evaluate(scores, np.arange(11))
+    assert result.accuracy == pytest.approx(1 / 11)
+    assert result.metrics["top5_accuracy"] == pytest.approx(5 / 11)
+
+
+def test_the_table_says_what_a_class_is_taken_for():
+    lines = evaluate(SCORES, LABELS).table(["cat", "dog", "ship"]).splitlines()
+    assert lines[0].split() == ["cat", "1", "images", "100.00%"]
+    assert lines[1].split() == ["dog", "2", "images", "50.00%", "1", "taken", "for", "cat"]
+
+
+def test_interval():
+    """Newcombe 1998, Statistics in Medicine 17, table I: Wilson's interval of 81 out of 263 is 0.2553 to 0.3662."""
+    assert accuracy_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_pictures_are_drawn(tmp_path):
+    history = [dict(train_loss=2, train_accuracy=0.1, val_loss=2, val_accuracy=0.2) | {"learning_rate": 1}] * 2
+    pictures.learning_curves(history, "a run").savefig(tmp_path / "curves.png")
+    pictures.confusion_matrix(np.eye(3, dtype=int), ["a", "b", "c"], "a run").savefig(tmp_path / "matrix.png")
+    assert {file.name for file in tmp_path.iterdir()} == {"curves.png", "matrix.png"}
+    (curves, losses) = pictures.learning_curves(history, "a run").axes
+    assert [line.get_label() for line in curves.lines] == ["train", "validation"]
+    np.testing.assert_allclose(curves.lines[1].get_ydata(), [0.2, 0.2])
+    assert losses.get_ylabel() == "loss"

@@ -1,0 +1,110 @@
+"""Mistakes on the command line: one line that names the key, exit code 2, no run recorded."""
+
+import sys
+
+import pytest
+
+from convzoo import evaluate, train
+from convzoo.configs import command
+
+MISTAKES = [
+    ("foo=1", ["`foo`", "epochs"]),
+    ("+foo=1", ["`foo`", "epochs"]),
+    ("~foo", ["`foo`"]),
+    ("+seed=2", ["`seed`", "without the +"]),
+    ("model=alcnn", ["`model=alcnn`", "allconv"]),
+    ("model=lenet,nin", ["`model=lenet,nin`", "-m"]),
+    ("model=null", ["Config group"]),
+    ("~model", ["`model`", "missing"]),
+    ("pooling=l3", ["`pooling=l3`", "l2"]),
+    ("data=imagenet", ["`data=imagenet`", "cifar10"]),
+    ("recipe=slow", ["`recipe=slow`", "fast"]),
+    ("model.layers.conv1.kernel=3", ["`model.layers.conv1.kernel`", "model.layers.conv1.kernel_size"]),
+    ("~model.layers.conv99", ["`model.layers.conv99`", "model.layers.conv"]),
+    ("model.layers=3", ["`model.layers`"]),
+    ("model.layers.conv1=3", ["`model.layers.conv1`"]),
+    ("model.layers.conv1.filters=many", ["`conv1`"]),
+    ("model.layers.conv1.filters=${nothing}", ["nothing"]),
+    ("+model.layers.x._target_=os.system", ["os.system"]),
+    ("model.layers.conv1._target_=keras.layers.Lambda", ["keras.layers.Lambda"]),
+    ("model.shared=3", ["`model.shared`"]),
+    ("stride=8", ["`conv5`", "3×3", "1×1", "`drop2`"]),
+    ("stride=0", ["`stride`", "stride=0"]),
+    ("dropout=1.5", ["`dropout`", "dropout=1.5"]),
+    ("dropout=half", ["`dropout`", "'half'"]),
+    ("model=nin input_dropout=0.1", ["`input_dropout=0.1`", "nin"]),
+    ("epochs=0", ["`epochs`", "epochs=0"]),
+    ("epochs=abc", ["`epochs`", "'abc'"]),
+    ("batch_size=-1", ["`batch_size`"]),
+    ("learning_rate=0", ["`learning_rate`"]),
+    ("seed=1.5", ["`seed`"]),
+    ("precision=int8", ["`precision`", "mixed_bfloat16"]),
+    ("select=first", ["`select`", "best"]),
+    ("plan=maybe", ["`plan`"]),
+    ("study=", ["`study`"]),
+    ("recipe.schedule=linear", ["`recipe.schedule`", "cosine"]),
+    ("recipe.boundaries=[5,3]", ["`recipe.boundaries`"]),
+    ("recipe.preprocess=3", ["`recipe.preprocess`"]),
+    ("+recipe.momentun=3", ["`recipe.momentun`", "momentum"]),
+    ("data.fraction=0", ["`data.fraction`"]),
+    ("data.validation=-1", ["`data.validation`"]),
+    ("data.augment=1", ["`data.augment`"]),
+    ("data.image_shape=3", ["`data.image_shape`"]),
+    ("+data.foo=1", ["`data.foo`"]),
+    ("data=digits data.image_shape=[8,8,1]", ["3×3"]),
+    ("tracking.uri=foo data=digits data.fraction=0.1", ["`tracking.uri`", "'foo'"]),
+    ("tracking.uri=http://127.0.0.1:9 data=digits data.fraction=0.1", ["127.0.0.1:9", "no MLflow server"]),
+    ("seed=[1", ["`seed=[1`"]),
+    ("foo", ["`foo`"]),
+    ("=x", ["key=value"]),
+]
+
+
+def run(monkeypatch, capsys, program, words):
+    monkeypatch.setattr(sys, "argv", [f"{program.__name__.split('.')[-1]}.py", *words])
+    monkeypatch.setattr(command, "_started", [])
+    monkeypatch.setattr(command, "_failures", [])
+    with pytest.raises(SystemExit) as ended:
+        command.run(program.main, program.__name__.split(".")[-1])
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "told"), MISTAKES, ids=[words for words, _ in MISTAKES])
+def test_a_mistake_is_one_line_that_names_the_key(monkeypatch, capsys, tmp_path, words, told):
+    monkeypatch.chdir(tmp_path)
+    code, err = run(monkeypatch, capsys, train, words.split())
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    assert all(word in err for word in told), err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], ["`run=latest`"]),
+        (["run=latest"], ["mlflow.db", "nothing has been recorded"]),
+        (["rum=latest"], ["`rum`", "run"]),
+    ],
+)
+def test_evaluate_tells_what_is_missing(monkeypatch, capsys, tmp_path, words, told):
+    monkeypatch.chdir(tmp_path)
+    code, err = run(monkeypatch, capsys, evaluate, words)
+    assert code == 2
+    assert all(word in err for word in told), err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bug_is_no_mistake_of_the_users(monkeypatch, capsys):
+    from convzoo.models import zoo
+
+    def broken(config):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(zoo, "rows", broken)
+    monkeypatch.setattr(sys, "argv", ["train.py", "plan=true"])
+    monkeypatch.setattr(command, "_started", [])
+    monkeypatch.setattr(command, "_failures", [])
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        command.run(train.main, "train")

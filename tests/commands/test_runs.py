@@ -1,0 +1,176 @@
+"""The commands as a person types them, each in a process of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import mlflow
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = ["model=lenet", "data=digits", "data.fraction=0.3", "precision=float32"]
+
+
+def command(*words, cwd, **options):
+    return subprocess.Popen(
+        [sys.executable, *map(str, words)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        **options,
+    )
+
+
+def finished(*words, cwd, code=0):
+    process = command(*words, cwd=cwd)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, out + err
+    return out, err
+
+
+def runs(folder):
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return client, client.search_runs(experiments, order_by=["attributes.start_time ASC"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder in which a short run was recorded."""
+    folder = tmp_path_factory.mktemp("run")
+    words = [*TINY, "epochs=2", "dropout=0.25", "pooling=average", "seed=3", "study=tiny"]
+    out, err = finished(ROOT / "train.py", *words, cwd=folder)
+    (folder / "out.txt").write_text(out)
+    (folder / "err.txt").write_text(err)
+    return folder
+
+
+def test_the_screen_shows_what_counts_and_no_noise(folder):
+    out = (folder / "out.txt").read_text()
+    assert (folder / "err.txt").read_text() == ""
+    assert re.search(r"epoch 2/2 .*train \d.*val \d.* images/s", out)
+    assert re.search(r"test accuracy [\d.]+%, 95 % interval [\d.]+% to [\d.]+% \(360 images\)", out)
+    assert "mlflow server" in out
+
+
+def test_the_run_holds_params_metrics_and_tags(folder):
+    client, (run,) = runs(folder)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == (
+        "lenet data=digits data.fraction=0.3 precision=float32 epochs=2 dropout=0.25 pooling=average seed=3"
+    )
+    assert client.get_experiment(run.info.experiment_id).name == "tiny"
+    params = run.data.params
+    wanted = dict(model="lenet", data="digits", stride="2", pooling="average", dropout="0.25", input_dropout="0")
+    wanted |= dict(epochs="2", seed="3", precision="float32", recipe="fast", parameters="61706", macs="416520")
+    assert {key: params[key] for key in wanted} == wanted
+    for metric in "train_loss train_accuracy val_loss val_accuracy learning_rate images_per_second".split():
+        history = client.get_metric_history(run.info.run_id, metric)
+        assert [point.step for point in history] == [1, 2], metric
+    assert 0 <= run.data.metrics["test_accuracy"] <= 1
+    assert run.data.metrics["test_loss"] > 0
+    assert "test_top5_accuracy" not in run.data.metrics
+    tags = run.data.tags
+    assert re.fullmatch(r"[0-9a-f]{16}", tags["identity"])
+    assert tags["identity"] != tags["cell"]
+    assert tags["version.keras"] == keras.__version__
+    assert tags["backend"] == keras.backend.backend()
+    assert "cores" in tags["machine"]
+    contexts = {each.tags[0].value: each.dataset.name for each in run.inputs.dataset_inputs}
+    assert contexts == {part: f"digits/{part}" for part in ("train", "validation", "test")}
+
+
+def test_the_run_holds_its_files_and_the_model_is_plain_keras(folder):
+    client, (run,) = runs(folder)
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert files == {"config.yaml", "rows.yaml", "plan.txt", "learning_curves.png", "model.keras"}
+    model_file = client.download_artifacts(run.info.run_id, "model.keras")
+    code = (
+        "import sys, numpy, keras, convzoo.layers\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "scores = model(numpy.zeros((2, 32, 32, 1), 'uint8'))\n"
+        "print(model.input.dtype, tuple(scores.shape), [layer.name for layer in model.layers])\n"
+        "assert not any(name.startswith(('convzoo.t', 'hydra', 'mlflow')) for name in sys.modules)\n"
+    )
+    out, _ = finished("-c", code, model_file, cwd=folder)
+    assert out.startswith("uint8 (2, 10) ['image', 'normalization', 'conv1', 'pool1'")
+
+
+def test_evaluate_reads_the_run_back(folder):
+    out, _ = finished(ROOT / "evaluate.py", "run=latest", cwd=folder)
+    client, (run,) = runs(folder)
+    assert run.data.metrics["evaluate_accuracy"] == pytest.approx(run.data.metrics["test_accuracy"])
+    per_class = [run.data.metrics[f"evaluate_accuracy/{digit}"] for digit in range(10)]
+    images = [int(n) for n in re.findall(r"^\d +(\d+) images", out, re.MULTILINE)]
+    assert sum(images) == 360
+    assert np.dot(per_class, images) / 360 == pytest.approx(run.data.metrics["test_accuracy"])
+    pages = {file.path for file in client.list_artifacts(run.info.run_id, "evaluation")}
+    assert pages == {"evaluation/confusion_matrix.png", "evaluation/per_class.txt"}
+    assert "warning" not in out
+
+
+def test_evaluate_refuses_a_run_that_is_not_there(folder):
+    _, err = finished(ROOT / "evaluate.py", "run=0123", cwd=folder, code=2)
+    assert err.count("\n") == 1
+    assert "'0123'" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_killed(tmp_path, number, code):
+    process = command(ROOT / "train.py", *TINY, "epochs=2000", cwd=tmp_path)
+    while "epoch    1/2000" not in process.stdout.readline():
+        assert process.poll() is None, process.stderr.read()
+    begun = time.monotonic()
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    assert time.monotonic() - begun < 10
+    _, (run,) = runs(tmp_path)
+    assert run.info.status == "KILLED"
+
+
+def test_a_sweep_runs_every_combination_past_one_that_fails(tmp_path):
+    words = [*TINY, "epochs=1", "data.image_shape=[32,32,1]", "pooling=max,strided", "dropout=0,0.5"]
+    out, _ = finished(ROOT / "train.py", "-m", *words, cwd=tmp_path)
+    _, recorded = runs(tmp_path)
+    assert sorted((run.data.params["pooling"], run.data.params["dropout"]) for run in recorded) == [
+        ("max", "0"),
+        ("max", "0.5"),
+        ("strided", "0"),
+        ("strided", "0.5"),
+    ]
+    assert {run.info.status for run in recorded} == {"FINISHED"}
+    assert out.count("test accuracy") == 4
+
+    _, err = finished(ROOT / "train.py", "-m", *TINY, "epochs=1", "stride=8,2", cwd=tmp_path, code=2)
+    assert "failed: " in err
+    assert "stride=8" in err
+    assert [run.data.params["stride"] for run in runs(tmp_path)[1]][-1] == "2"
+
+
+def test_help_and_the_config_come_without_anything_heavy(tmp_path):
+    code = (
+        "import sys, runpy\n"
+        "sys.argv = ['train.py', sys.argv[2]]\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "try:\n"
+        f"    runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "heavy = {'tensorflow', 'keras', 'mlflow', 'sklearn', 'matplotlib', 'tensorflow_datasets'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    shown, _ = finished("-c", code, "x", "--help", cwd=tmp_path)
+    assert "allconv_c_all" in shown
+    assert "pooling: average, l2, max, paper, strided, weighted" in shown
+    config, _ = finished("-c", code, "x", "--cfg=job", cwd=tmp_path)
+    assert "stride: paper" in config
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,91 @@
+"""Rows to models: shared settings, refusals."""
+
+import pytest
+
+from convzoo import UserError
+from convzoo.models.assemble import assemble, expand
+from convzoo.models.targets import ALLOWED, check
+
+CONV = {"_target_": "keras.layers.Conv2D", "filters": 2, "kernel_size": 3}
+
+
+def test_a_row_s_own_argument_wins_over_the_shared_one():
+    rows = expand({"a": CONV, "b": {**CONV, "padding": "valid"}}, {"Conv2D": {"padding": "same", "strides": 2}})
+    assert rows["a"] == {**CONV, "padding": "same", "strides": 2}
+    assert rows["b"] == {**CONV, "padding": "valid", "strides": 2}
+
+
+def test_a_shared_setting_that_reaches_no_row_is_refused():
+    with pytest.raises(UserError, match=r"`model.shared.Dense` reaches no row"):
+        expand({"a": CONV}, {"Dense": {"units": 3}})
+
+
+@pytest.mark.parametrize("rows", [None, 3, {}, {"a": 3}, {"a": {"filters": 2}}, {"a": {"_target_": 3}}])
+def test_what_is_no_table_is_refused(rows):
+    with pytest.raises(UserError, match=r"`model.layers"):
+        expand(rows, {})
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({**CONV, "filters": "many"}, "`a`"),
+        ({**CONV, "fliters": 3}, "`a`.*fliters"),
+        ({**CONV, "kernel_size": 40}, r"`a`.*40×40.*32×32 map that the image"),
+        ({**CONV, "padding": "sme"}, "`a`.*sme"),
+        ({"_target_": "convzoo.layers.MaxPooling2D", "pool_size": 40}, r"`a`.*40×40.*32×32"),
+    ],
+)
+def test_a_row_that_cannot_be_built_is_named_in_one_line(row, words):
+    with pytest.raises(UserError, match=words) as refused:
+        assemble({"a": row}, (32, 32, 3))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "builtins.open",
+        "builtins.getattr",
+        "keras.layers.Lambda",
+        "keras.layers.TFSMLayer",
+        "keras.Model",
+        "convzoo.layers.keras.layers.Lambda",
+        "convzoo.layers.padding.output_size",
+        "convzoo.train.main",
+        "hydra.utils.instantiate",
+        "Conv2D",
+        "",
+    ],
+)
+@pytest.mark.parametrize("place", [lambda row: row, lambda row: {**CONV, "kernel_initializer": [{"x": row}]}])
+def test_targets_outside_the_list_are_refused(target, place):
+    with pytest.raises(UserError, match="not among the layers"):
+        assemble({"a": place({"_target_": target})}, (32, 32, 3))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"_partial_": True},
+        {"_args_": [3]},
+        {"kernel_initializer": {"class_name": "Zeros", "config": {}}},
+        {"kernel_regularizer": {"module": "os", "class_name": "system", "config": {}}},
+    ],
+)
+def test_other_ways_to_name_a_class_are_refused(extra):
+    with pytest.raises(UserError, match="is not a key that a row may have"):
+        assemble({"a": {**CONV, **extra}}, (32, 32, 3))
+
+
+def test_every_allowed_target_is_a_layer():
+    import keras
+
+    import convzoo.layers
+
+    for target in ALLOWED:
+        package, _, name = target.rpartition(".")
+        found = getattr({"keras.layers": keras.layers, "convzoo.layers": convzoo.layers}[package], name)
+        assert issubclass(found, keras.Layer), target
+    check(CONV, "here")

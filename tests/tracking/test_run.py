@@ -1,0 +1,75 @@
+"""Runs in a real store."""
+
+import mlflow
+import numpy as np
+import pytest
+
+from convzoo import UserError
+from convzoo.data import Dataset, Split
+from convzoo.tracking.run import Run, find
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+def status(uri, run):
+    return mlflow.MlflowClient(uri).get_run(run.id).info.status
+
+
+def test_a_run_that_ends_is_finished_and_found_as_the_latest(uri):
+    with Run(uri, "study", "first", {"stride": 2}, {"cell": "c"}) as run:
+        run.metrics({"val_accuracy": 0.5}, 1)
+        run.text("hello: there", "config.yaml")
+        assert status(uri, run) == "RUNNING"
+    assert status(uri, run) == "FINISHED"
+    found = find(uri, "latest")
+    assert (found.id, found.name) == (run.id, "first")
+    assert found.settings() == {"hello": "there"}
+    assert find(uri, run.id).id == run.id
+
+
+def test_an_error_ends_it_failed_with_the_reason(uri):
+    with pytest.raises(ZeroDivisionError), Run(uri, "study", "second", {}, {}) as run:
+        raise ZeroDivisionError("division by zero")
+    assert status(uri, run) == "FAILED"
+    assert mlflow.MlflowClient(uri).get_run(run.id).data.tags["failure"] == "ZeroDivisionError: division by zero"
+
+
+def test_an_interrupt_ends_it_killed(uri):
+    with pytest.raises(KeyboardInterrupt), Run(uri, "study", "third", {}, {}) as run:
+        raise KeyboardInterrupt
+    assert status(uri, run) == "KILLED"
+
+
+def test_the_test_part_is_recognised(uri):
+    pictures = Split(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1], np.int32))
+    with Run(uri, "study", "fourth", {}, {}) as run:
+        for part in ("train", "validation", "test"):
+            run.dataset(Dataset("tiny", ("a", "b"), pictures, None, pictures, "made up"), part)
+    assert run.tested_on(pictures)
+    assert not run.tested_on(Split(pictures.x + np.uint8(1), pictures.y))
+    names = [each.dataset.name for each in mlflow.MlflowClient(uri).get_run(run.id).inputs.dataset_inputs]
+    assert sorted(names) == ["tiny/test", "tiny/train"]
+
+
+def test_a_run_without_a_model_says_so(uri):
+    with Run(uri, "study", "fifth", {}, {}) as run:
+        pass
+    with pytest.raises(UserError, match=f"{run.id} has no model"):
+        run.model()
+
+
+def test_a_deleted_study_is_refused(uri):
+    with Run(uri, "gone", "x", {}, {}) as run:
+        pass
+    mlflow.MlflowClient(uri).delete_experiment(run.experiment_id)
+    with pytest.raises(UserError, match="`study=gone`"):
+        Run(uri, "gone", "y", {}, {})
+
+
+@pytest.mark.parametrize("bad", ["file:///x", "sqlite:///{}/none/mlflow.db", "http://127.0.0.1:9"])
+def test_a_store_that_cannot_be_is_refused(tmp_path, bad):
+    with pytest.raises(UserError, match="`tracking\\.uri"):
+        Run(bad.format(tmp_path), "study", "x", {}, {})

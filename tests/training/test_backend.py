@@ -1,0 +1,53 @@
+"""Starting the backend: noise is held back, warnings are not; precision follows the hardware."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from convzoo import UserError
+from convzoo.training import backend
+
+
+@pytest.fixture
+def policy():
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_precision_asked_for_is_the_policy(policy, precision):
+    assert backend.start(precision) == keras.config.dtype_policy().name == precision
+
+
+@pytest.mark.parametrize(("flags", "chosen"), [({"sse4_2", "avx512_bf16"}, "mixed_bfloat16"), ({"avx2"}, "float32")])
+def test_auto_takes_bfloat16_where_the_processor_has_it(policy, monkeypatch, flags, chosen):
+    monkeypatch.setattr(backend, "_processor_flags", lambda: flags)
+    assert backend.start("auto") == chosen
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(UserError, match="'float8'"):
+        backend.start("float8")
+
+
+def test_noise_is_held_back_and_warnings_are_not():
+    code = (
+        "import os\n"
+        "from convzoo.training import backend\n"
+        "with backend._without_noise():\n"
+        "    os.write(2, b'I0000 port.cc:153] oneDNN custom operations are on. You may see\\n')\n"
+        "    os.write(2, b'W0000 the disk is on fire\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "W0000 the disk is on fire\n"
+
+
+def test_starting_says_nothing_where_all_is_well():
+    code = "from convzoo.training import backend; backend.start('float32')"
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr == ""

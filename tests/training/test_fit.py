@@ -1,0 +1,115 @@
+"""The fit on pictures small enough to reason about."""
+
+import keras
+import numpy as np
+import pytest
+
+from convzoo.data import Split
+from convzoo.data.stream import Batches
+from convzoo.training.fit import fit, scores
+from convzoo.training.preprocess import fit_front
+
+RECIPE = dict(momentum=0.9, nesterov=False, weight_decay=0.0, warmup=0.0, boundaries=[], schedule="constant")
+
+
+def bright_or_dark(n, seed):
+    """Pictures of two classes: dark and bright."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n, dtype=np.int32) % 2
+    x = (rng.integers(0, 100, size=(n, 4, 4, 1)) + 150 * y[:, None, None, None]).astype(np.uint8)
+    return Split(x, y)
+
+
+def network(seed=0):
+    keras.utils.set_random_seed(seed)
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(2, dtype="float32")]
+    return keras.Sequential([keras.Input((4, 4, 1), dtype="uint8"), *layers])
+
+
+def train(model, *, epochs=4, learning_rate=0.1, **settings):
+    history = []
+    fit(
+        model,
+        Batches(bright_or_dark(64, 1), 16, seed=0),
+        bright_or_dark(32, 2),
+        RECIPE,
+        learning_rate=learning_rate,
+        epochs=epochs,
+        on_epoch=lambda epoch, metrics: history.append((epoch, metrics)),
+        **settings,
+    )
+    return history
+
+
+def test_it_learns_and_reports_every_epoch():
+    model = network()
+    history = train(model, epochs=12)
+    assert [epoch for epoch, _ in history] == list(range(1, 13))
+    last = history[-1][1]
+    assert set(last) == set("train_loss train_accuracy val_loss val_accuracy learning_rate images_per_second".split())
+    assert last["val_accuracy"] == 1
+    assert last["learning_rate"] == pytest.approx(0.1)
+    assert last["images_per_second"] > 0
+    held_out = bright_or_dark(100, 3)
+    assert (scores(model, held_out.x).argmax(axis=1) == held_out.y).all()
+
+
+def test_the_same_seed_gives_the_same_weights():
+    one, other = network(), network()
+    train(one)
+    train(other)
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_batches_come_as_they_were_decided():
+    batches, seen = Batches(bright_or_dark(64, 1), 16, seed=5, flip=True, shift=1), []
+    apply = batches.apply
+    batches.apply = lambda decision: seen.append(decision.indices.tolist()) or apply(decision)
+    fit(network(), batches, None, RECIPE, learning_rate=0.1, epochs=3)
+    again = Batches(bright_or_dark(64, 1), 16, seed=5)
+    assert seen == [again.decide(epoch, step).indices.tolist() for epoch in range(3) for step in range(4)]
+
+
+def test_best_keeps_the_weights_of_the_best_epoch():
+    """At an absurd rate accuracy jumps up and down; the kept weights must score what the best epoch scored."""
+    model = network()
+    history = train(model, epochs=8, learning_rate=30.0, select="best")
+    accuracies = [metrics["val_accuracy"] for _, metrics in history]
+    held_out = bright_or_dark(32, 2)
+    kept = (scores(model, held_out.x).argmax(axis=1) == held_out.y).mean()
+    assert min(accuracies) < max(accuracies)
+    assert kept == pytest.approx(max(accuracies))
+
+
+def test_last_keeps_the_last_weights():
+    model = network()
+    history = train(model, epochs=3, learning_rate=0.02)
+    held_out = bright_or_dark(32, 2)
+    kept = (scores(model, held_out.x).argmax(axis=1) == held_out.y).mean()
+    assert kept == pytest.approx(history[-1][1]["val_accuracy"])
+
+
+def test_what_is_saved_knows_nothing_of_the_optimizer(tmp_path):
+    model = network()
+    train(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    assert not keras.saving.load_model(tmp_path / "model.keras").compiled
+
+
+def test_the_front_is_fitted_to_the_images_row_by_row():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, size=(2500, 4, 4, 3)).astype(np.uint8)
+    rows = {
+        "scale": {"_target_": "keras.layers.Rescaling", "scale": 0.1, "offset": 5.0},
+        "normalization": {"_target_": "keras.layers.Normalization", "axis": -1},
+    }
+    x = images
+    front = fit_front(rows, images)
+    for layer in front:
+        x = layer(x)
+    x = keras.ops.convert_to_numpy(x)
+    assert [layer.name for layer in front] == ["scale", "normalization"]
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(x.std(axis=(0, 1, 2)), 1, atol=1e-3)

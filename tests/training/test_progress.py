@@ -1,0 +1,54 @@
+"""What the screen shows, under a clock that the test turns."""
+
+import io
+
+import pytest
+
+from convzoo.training.progress import Progress
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def run(stream):
+    """Two epochs of 10 steps of 100 images: 3 s for the first step, which compiles, then 1 s a step."""
+    clock = Clock()
+    progress = Progress(2, 10, 100, stream, clock)
+    rates = []
+    for epoch in range(2):
+        progress.begin_epoch(epoch)
+        for step in range(1, 11):
+            clock.now += 3 if epoch == 0 and step == 1 else 1
+            progress.step(step, {"accuracy": 0.5})
+        clock.now += 2  # validation
+        rates.append(progress.images_per_second())
+        progress.end_epoch(dict(train_loss=1.5, train_accuracy=0.5, val_accuracy=0.25, images_per_second=rates[-1]))
+    return rates
+
+
+def test_the_rate_leaves_out_the_step_that_compiles():
+    assert run(io.StringIO()) == pytest.approx([100, 100])
+
+
+def test_a_line_an_epoch_where_there_is_no_terminal():
+    stream = io.StringIO()
+    run(stream)
+    assert stream.getvalue().splitlines() == [
+        "about 20 s for 2 epochs at 100 images/s",
+        "epoch 1/2  loss 1.500  train 50.00%  val 25.00%  100 images/s  14 s left",
+        "epoch 2/2  loss 1.500  train 50.00%  val 25.00%  100 images/s  26 s in all",
+    ]
+
+
+def test_a_live_line_on_a_terminal():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream = Terminal()
+    run(stream)
+    assert "\r\033[Kepoch 1/2  step 5/10  train 50.0%  100 images/s  15 s left" in stream.getvalue()

@@ -23,7 +23,7 @@ def fit(model, batches, validation, recipe, *, learning_rate, epochs, select="la
         on_epoch: called with the epoch's number, from 1, and its metrics.
     """
     # A second model over the same layers: what is saved later knows nothing of optimizer and loss.
-    trainer = keras.Model(model.inputs, model.outputs)
+    trainer = keras.Model(model.input, model.output)
     trainer.compile(
         make_optimizer(recipe, learning_rate, epochs, batches.steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

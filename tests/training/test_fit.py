@@ -22,8 +22,10 @@ def bright_or_dark(n, seed):
 
 def network(seed=0):
     keras.utils.set_random_seed(seed)
-    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(2, dtype="float32")]
-    return keras.Sequential([keras.Input((4, 4, 1), dtype="uint8"), *layers])
+    x = inputs = keras.Input((4, 4, 1), dtype="uint8")
+    for layer in (keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(2, dtype="float32")):
+        x = layer(x)
+    return keras.Model(inputs, x)
 
 
 def train(model, *, epochs=4, learning_rate=0.1, **settings):

@@ -126,7 +126,8 @@ class Run(Recorded):
 
     def __init__(self, uri, study, name, params, tags):
         client = _client(uri)
-        tags = {"study": study, "mlflow.user": _user(), **environment.tags(), **tags}
+        source = {"mlflow.source.name": "train.py", "mlflow.source.type": "LOCAL"}
+        tags = {"study": study, "mlflow.user": _user(), **source, **environment.tags(), **tags}
         run = client.create_run(_experiment(client, uri, study), tags=tags, run_name=name)
         super().__init__(client, uri, run.info)
         self._log(params=params)
@@ -229,7 +230,11 @@ def _experiment(client, uri, study):
             raise UserError(f"`study={study}`: this experiment was deleted in MLflow; restore it or take another name")
         return found.experiment_id
     path = _sqlite_path(uri)
-    return client.create_experiment(study, (path.parent / "mlartifacts" / study).as_uri() if path else None)
+    return client.create_experiment(
+        study,
+        (path.parent / "mlartifacts").as_uri() if path else None,
+        {"mlflow.experimentKind": "custom_model_development"},  # MLflow's pages open for training, not for chats
+    )
 
 
 def _is_server(uri):

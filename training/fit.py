@@ -35,12 +35,15 @@ def fit(model, batches, validation, recipe, *, learning_rate, epochs, select="la
     best_accuracy, best_weights = -1.0, None
     for epoch in range(epochs):
         progress.begin_epoch(epoch)
-        trainer.reset_metrics()
+        loss = accuracy = 0.0
         for step, (x, y) in enumerate(batches.epoch(epoch), 1):
-            learned = trainer.train_on_batch(x, y, return_dict=True)  # averages since the epoch began
-            progress.step(step, learned)
+            learned = trainer.train_on_batch(x, y, return_dict=True)  # of this batch; all are of one size
+            loss += (float(learned["loss"]) - loss) / step
+            accuracy += (float(learned["accuracy"]) - accuracy) / step
+            progress.step(step, accuracy)
         metrics = {
-            **{f"train_{name}": float(learned[name]) for name in ("loss", "accuracy")},
+            "train_loss": loss,
+            "train_accuracy": accuracy,
             "learning_rate": float(trainer.optimizer.learning_rate),
             "images_per_second": progress.images_per_second(),
         }

@@ -23,7 +23,7 @@ class Progress:
         self.begun = self.clock()
         self.first = None
 
-    def step(self, done, logs=None):
+    def step(self, done, accuracy):
         self.done, now = done, self.clock()
         if self.first is None:  # the first step compiles
             self.first = done, now
@@ -36,9 +36,8 @@ class Progress:
             self._line(f"about {_duration(total)} for {self.epochs} epochs at {self.images_per_second():,.0f} images/s")
         if self.live and now - self.shown > 0.2:
             self.shown = now
-            accuracy = f"  train {logs['accuracy']:.1%}" if logs and "accuracy" in logs else ""
             self.stream.write(
-                f"\r\033[Kepoch {self.epoch + 1}/{self.epochs}  step {done}/{self.steps}{accuracy}  "
+                f"\r\033[Kepoch {self.epoch + 1}/{self.epochs}  step {done}/{self.steps}  train {accuracy:.1%}  "
                 f"{self.images_per_second():,.0f} images/s  {_duration(self._left())} left"
             )
             self.stream.flush()

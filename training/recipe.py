@@ -92,3 +92,5 @@ def check(config):
             value = value[part]
         if not holds(value):
             raise UserError(f"`{key}` must be {rule}. Received: {key}={value!r}")
+    if config["select"] == "best" and config["data"]["validation"] == 0:
+        raise UserError("`select=best` looks at validation, and `data.validation=0` leaves none")

@@ -40,6 +40,7 @@ MISTAKES = [
     ("seed=1.5", ["`seed`"]),
     ("precision=int8", ["`precision`", "mixed_bfloat16"]),
     ("select=first", ["`select`", "best"]),
+    ("select=best data.validation=0", ["`select=best`", "`data.validation=0`"]),
     ("plan=maybe", ["`plan`"]),
     ("study=", ["`study`"]),
     ("recipe.schedule=linear", ["`recipe.schedule`", "cosine"]),

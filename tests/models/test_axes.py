@@ -159,8 +159,9 @@ def test_an_axis_is_not_refused_for_the_papers_own_value():
         dict(stride="two"),
         dict(dropout=1),
         dict(dropout=-0.1),
-    ]
-    + [dict(dropout="half"), dict(input_dropout=True)],
+        dict(dropout="half"),
+        dict(input_dropout=True),
+    ],
 )
 def test_impossible_values_are_refused_with_the_axis_and_the_value(settings):
     ((axis, value),) = settings.items()

@@ -56,6 +56,16 @@ def test_it_learns_and_reports_every_epoch():
     assert (scores(model, held_out.x).argmax(axis=1) == held_out.y).all()
 
 
+def test_train_metrics_are_those_of_the_whole_epoch():
+    """At a rate of next to nothing the weights stay, so they are what the model scores on all its pictures."""
+    model = network()
+    _, metrics = train(model, epochs=1, learning_rate=1e-12)[0]
+    pictures = bright_or_dark(64, 1)
+    right = scores(model, pictures.x).argmax(axis=1) == pictures.y
+    assert metrics["train_accuracy"] == pytest.approx(right.mean())
+    assert right[:16].mean() != right.mean()  # no single batch says it
+
+
 def test_the_same_seed_gives_the_same_weights():
     one, other = network(), network()
     train(one)

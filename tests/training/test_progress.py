@@ -23,7 +23,7 @@ def run(stream):
         progress.begin_epoch(epoch)
         for step in range(1, 11):
             clock.now += 3 if epoch == 0 and step == 1 else 1
-            progress.step(step, {"accuracy": 0.5})
+            progress.step(step, 0.5)
         clock.now += 2  # validation
         rates.append(progress.images_per_second())
         progress.end_epoch(dict(train_loss=1.5, train_accuracy=0.5, val_accuracy=0.25, images_per_second=rates[-1]))

@@ -11,20 +11,13 @@ from convzoo import UserError
 from convzoo.training import backend
 
 
-@pytest.fixture
-def policy():
-    before = keras.config.dtype_policy()
-    yield
-    keras.config.set_dtype_policy(before)
-
-
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_a_precision_asked_for_is_the_policy(policy, precision):
+def test_a_precision_asked_for_is_the_policy(precision):
     assert backend.start(precision) == keras.config.dtype_policy().name == precision
 
 
 @pytest.mark.parametrize(("flags", "chosen"), [({"sse4_2", "avx512_bf16"}, "mixed_bfloat16"), ({"avx2"}, "float32")])
-def test_auto_takes_bfloat16_where_the_processor_has_it(policy, monkeypatch, flags, chosen):
+def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, flags, chosen):
     monkeypatch.setattr(backend, "_processor_flags", lambda: flags)
     assert backend.start("auto") == chosen
 

@@ -53,7 +53,7 @@ def has_bfloat16():
 
         if torch.cuda.is_available():
             return torch.cuda.is_bf16_supported()
-    elif keras.distribution.list_devices("gpu"):
+    elif any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices()):
         return True
     return bool({"amx_bf16", "avx512_bf16"} & _processor_flags())
 

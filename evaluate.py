@@ -3,6 +3,7 @@
 import hydra
 
 from convzoo.configs import command
+from convzoo.configs.keys import check_keys
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
@@ -13,8 +14,11 @@ def main(config):
 
     if config.get("run") is None:
         raise UserError("which run? `run=latest`, or `run=ID` with the id that train.py or MLflow showed")
+    check_keys(config, {"": ["run", "data", "tracking"], "data": ["directory"], "tracking": ["uri"]})
     run = find(config.tracking.uri, config.run)
     settings = run.settings()
+    if "data" not in settings:
+        raise UserError(f"run {run.id} is none of train.py's")
     data_config = settings["data"]
     if config.data.directory is not None:
         data_config["directory"] = config.data.directory
@@ -25,13 +29,16 @@ def main(config):
 
     from convzoo.analysis import evaluation, pictures
     from convzoo.data import load
+    from convzoo.models import saved
     from convzoo.training import fit
 
     data = load(data_config)
     print(f"{run.name} ({run.id})\n{data.source}")
     if not run.tested_on(data.test):
         print("warning: these test images are not the ones that the run recorded", flush=True)
-    result = evaluation.evaluate(fit.scores(run.model(), data.test.x), data.test.y)
+    with run.artifact("model.keras") as path:
+        model = saved.load(path)
+    result = evaluation.evaluate(fit.scores(model, data.test.x), data.test.y)
     table = result.table(data.class_names)
     print(f"\n{table}\n\n{result}")
 

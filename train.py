@@ -15,52 +15,50 @@ def main(config):
     from convzoo.training import backend, recipe
 
     settings = OmegaConf.to_container(config, resolve=True)
-    recipe.check(settings)
-    data.check(settings["data"])
+    data.check(settings.get("data"))
+    settings = recipe.resolve(settings)
     precision = backend.start(config.precision)
 
     from convzoo.models import zoo
+    from convzoo.tracking.run import check_store
+    from convzoo.training import preprocess
 
     rows = zoo.rows(config)
-    plan = zoo.plan_rows(rows, tuple(config.data.image_shape), config.model.name)
+    preprocess.check(settings["recipe"]["preprocess"], rows)
+    plan = zoo.plan_rows(rows, tuple(config.data.image_shape), config.data.classes, config.model.name)
     if config.plan:
         print(plan)
         return
+    check_store(config.tracking.uri)
 
-    train(settings, rows, plan, data.load(settings["data"]), precision)
+    train(settings, rows, zoo.describe(config), plan, data.load(settings["data"]), precision)
 
 
-def train(settings, rows, plan, data, precision):
+def train(settings, rows, axes, plan, data, precision):
     import keras
 
     from convzoo.analysis import evaluation, pictures
     from convzoo.data.stream import Batches
-    from convzoo.models import assemble, zoo
+    from convzoo.models import assemble
     from convzoo.tracking.record import record
     from convzoo.tracking.run import Run, run_name
     from convzoo.training import fit, preprocess, signals
 
-    recipe, seed, allowed = settings["recipe"], settings["seed"], settings["data"]["augment"]
+    recipe, seed = settings["recipe"], settings["seed"]
     name = run_name(plan.name, seed, HydraConfig.get().overrides.task)
     print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
     print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
 
-    keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     front = preprocess.fit_front(recipe["preprocess"], data.train.x)
-    model = assemble.assemble(rows, data.train.x.shape[1:], plan.name, front, dtype="uint8")
-    batches = Batches(
-        data.train,
-        settings["batch_size"],
-        seed,
-        flip=recipe["flip"] and allowed["flip"],
-        shift=recipe["shift"] if allowed["shift"] else 0,
-        fill=recipe["fill"],
-    )
+    classes = len(data.class_names)
+    model = assemble.assemble(rows, data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
+    augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
+    batches = Batches(data.train, settings["batch_size"], seed, **augmentation)
     history = []
-    params, tags = record(settings, rows, zoo.describe(rows), plan, precision, keras.backend.backend())
+    params, tags = record(settings, rows, axes, plan, precision, keras.backend.backend())
     with (
-        signals.sigterm_interrupts(),
+        signals.interrupting(),
         Run(settings["tracking"]["uri"], settings["study"], name, params, tags) as run,
     ):
         run.text(OmegaConf.to_yaml(settings), "config.yaml")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
 from .statistics import accuracy_interval
 
@@ -73,7 +72,9 @@ class Evaluation:
 
 def evaluate(scores, labels):
     """The `Evaluation` of class scores, shape (n, classes), larger is better, against labels, shape (n,)."""
-    classes = np.arange(scores.shape[1])
-    loss = -log_softmax(scores, axis=1)[np.arange(len(labels)), labels].mean()
-    top5 = float(top_k_accuracy_score(labels, scores, k=5, labels=classes)) if len(classes) > 10 else None
-    return Evaluation(float(loss), confusion_matrix(labels, scores.argmax(axis=1), labels=classes), top5)
+    images, classes = scores.shape
+    loss = -log_softmax(scores, axis=1)[np.arange(images), labels].mean()
+    confusion = np.zeros((classes, classes), int)
+    np.add.at(confusion, (labels, scores.argmax(axis=1)), 1)
+    above = (scores > scores[np.arange(images), labels][:, None]).sum(axis=1)
+    return Evaluation(float(loss), confusion, float((above < 5).mean()) if classes > 10 else None)

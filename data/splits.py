@@ -34,6 +34,8 @@ def check_config(config):
     Raises:
         UserError: with the key, the rule and the value that came.
     """
+    if not isinstance(config, Mapping):
+        raise UserError(f"`data` must be one of its configs or a mapping. Received: data={config!r}")
     if unknown := [key for key in config if key not in KEYS]:
         raise UserError(f"`data.{unknown[0]}`: there is no such key; there are: {', '.join(KEYS)}")
     missing = [key for key in KEYS if key not in config]

@@ -1,68 +1,74 @@
 """Rows to a `keras.Model`."""
 
 import keras
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from .. import UserError
 from ..layers.padding import output_size, pad_amounts, per_axis
 from . import targets
+from .axes import is_rows
 from .geometry import window
-
-_NOT_ARGUMENTS = ("axis",)
 
 
 def expand(rows, shared):
-    """Every row with what `shared` gives its class, by short name; the row's own arguments win."""
-    if not isinstance(rows, dict) or not rows:
+    """Every row, rows inside rows too, with what `shared` gives its class, by short name; its own arguments win.
+
+    Raises:
+        UserError: what came are no rows, a target is not allowed, or a part of `shared` reaches no row.
+    """
+    if not rows:
         raise UserError(f"`model.layers` must be a mapping from names to rows. Received: {rows!r}")
-    for name, row in rows.items():
-        if not isinstance(row, dict) or not isinstance(row.get("_target_"), str):
-            raise UserError(f"`model.layers.{name}` must be a mapping with `_target_`. Received: {row!r}")
+    targets.check(rows, "model.layers")
     if not isinstance(shared, dict) or not all(isinstance(given, dict) for given in shared.values()):
         raise UserError(f"`model.shared` must be a mapping from class to arguments. Received: {shared!r}")
-    classes = {row["_target_"].rpartition(".")[2] for row in rows.values()}
-    if unused := set(shared) - classes:
+    reached = set()
+
+    def expanded(row):
+        short = row["_target_"].rpartition(".")[2]
+        reached.add(short)
+        row = {**shared.get(short, {}), **row}
+        return {
+            key: {name: expanded(inner) for name, inner in value.items()} if is_rows(value) else value
+            for key, value in row.items()
+        }
+
+    result = {name: expanded(row) for name, row in rows.items()}
+    if unused := set(shared) - reached:
         raise UserError(f"`model.shared.{sorted(unused)[0]}` reaches no row: no layer of that class is there")
-    return {name: {**shared.get(row["_target_"].rpartition(".")[2], {}), **row} for name, row in rows.items()}
+    return result
 
 
-def assemble(rows, image_shape, name="network", front=(), dtype="float32"):
+def assemble(rows, image_shape, classes, name="network", front=(), dtype="float32"):
     """Chains the layers that `rows` describe.
 
     Args:
         rows: mapping from layer name to row: `_target_` and the layer's arguments.
         image_shape: (height, width, channels) of one image.
+        classes: number of class scores that the last row must give.
         name: name of the model.
         front: built layers put in front of the rows (preprocessing).
         dtype: dtype of the images.
 
     Returns:
-        A `keras.Model` from images to class scores; its last row computes in float32, whatever the
-        dtype policy.
+        A `keras.Model` from images to class scores; its last row computes in float32, whatever the dtype policy.
 
     Raises:
-        UserError: a row cannot be built; the message names it and the sizes.
+        UserError: a row cannot be built, or the last does not give class scores; the message names it and the sizes.
     """
-    targets.check(dict(rows), "model.layers")
+    targets.check(rows, "model.layers")
     inputs = x = keras.Input(image_shape, name="image", dtype=dtype)
     for layer in front:
         x = layer(x)
     previous, last = "the image", list(rows)[-1]
     for row_name, row in rows.items():
-        arguments = {key: value for key, value in row.items() if key not in _NOT_ARGUMENTS}
-        if row_name == last:
-            arguments.setdefault("dtype", "float32")
+        layer = targets.make(row_name, row, **({"dtype": "float32"} if row_name == last else {}))
+        _check_window(layer, x.shape, previous)
         try:
-            layer = instantiate(OmegaConf.create(arguments), name=row_name, _convert_="all")
-            _check_window(layer, x.shape, previous)
             x = layer(x)
-        except UserError:
-            raise
         except Exception as error:
-            cause = error.__cause__ or error
-            raise UserError(f"row `{row_name}` of {name} cannot be built: {_first_line(cause)}") from error
+            raise UserError(f"row `{row_name}` of {name} cannot be built: {targets.first_line(error)}") from error
         previous = f"`{row_name}`"
+    if tuple(x.shape[1:]) != (classes,):
+        raise UserError(f"{name} must end in {classes} class scores; {previous} gives {tuple(x.shape[1:])} an image")
     return keras.Model(inputs, x, name=name)
 
 
@@ -79,7 +85,3 @@ def _check_window(layer, shape, previous):
                 f"{sizes[0]}×{sizes[1]} map that {previous} gives: "
                 f"⌊({size} + {before} + {after} − {d}·({k} − 1) − 1)/{s}⌋ + 1 is less than 1"
             )
-
-
-def _first_line(error):
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -44,7 +44,7 @@ def apply(rows, *, stride=PAPER, pooling=None, dropout=PAPER, input_dropout=PAPE
     Raises:
         UserError: a value is out of range, or no row refers to an axis that was set.
     """
-    found = {row["axis"] for row in _every(rows) if "axis" in row}
+    found = {row["axis"] for row in _every(rows) if isinstance(row.get("axis"), str)}  # Keras's own are numbers
     if unknown := found - {*SITES, *DROPOUTS}:
         raise UserError(f"`axis` of a row must be one of {', '.join(SITES + DROPOUTS)}. Received: {unknown.pop()!r}")
     rates = {"dropout": dropout, "input_dropout": input_dropout}
@@ -65,27 +65,33 @@ def apply(rows, *, stride=PAPER, pooling=None, dropout=PAPER, input_dropout=PAPE
     return _apply(rows, stride, pooling if kind != PAPER else None, rates)
 
 
-def describe(rows, kinds):
+def describe(rows, kinds, kind=PAPER):
     """The axes' values in `rows`, as plain numbers and words.
 
     Args:
         rows: rows as `apply` returned them.
         kinds: mapping from kind to the row that fills a site with it.
+        kind: the kind that was asked for.
 
     Returns:
-        A dict with `stride`, `pooling`, `dropout`, `input_dropout`: the value that all rows of the axis share,
-        "paper" where they differ, and what the absence of such rows amounts to (stride 1, pooling "none",
-        rate 0).
+        A dict with `stride`, `pooling`, `dropout`, `input_dropout`: the value that all rows of the axis share, "paper"
+        where they differ or the paper's is no kind, and what the absence of such rows amounts to (stride 1, pooling
+        "none", rate 0).
     """
-    by_target = {row["_target_"]: kind for kind, row in kinds.items()}
     sites = [row for row in _every(rows) if row.get("axis") in SITES]
+
+    def kind_of(row):
+        if kind != PAPER:
+            return kind
+        if row["axis"] == "strided":
+            return "strided"
+        own = {key: value for key, value in row.items() if key not in (*KEPT, "axis")}
+        return next((kind for kind, filling in kinds.items() if filling == own), PAPER)
+
     values = {
         "stride": ([row.get("strides") or row.get("pool_size", 1) for row in sites], 1),
-        "pooling": (
-            ["strided" if row["axis"] == "strided" else by_target.get(row["_target_"], PAPER) for row in sites],
-            "none",
-        ),
-        **{axis: ([row["rate"] for row in _every(rows) if row.get("axis") == axis], 0) for axis in DROPOUTS},
+        "pooling": ([kind_of(row) for row in sites], "none"),
+        **{axis: ([row.get("rate", 0) for row in _every(rows) if row.get("axis") == axis], 0) for axis in DROPOUTS},
     }
     return {axis: _common(found, absent) for axis, (found, absent) in values.items()}
 
@@ -97,7 +103,8 @@ def _common(found, absent):
     return first if all(value == first for value in found) and not isinstance(first, list | tuple) else PAPER
 
 
-def _is_rows(value):
+def is_rows(value):
+    """Whether a value is a mapping from names to rows."""
     return (
         isinstance(value, Mapping) and value and all(isinstance(v, Mapping) and "_target_" in v for v in value.values())
     )
@@ -107,7 +114,7 @@ def _every(rows):
     for row in rows.values():
         yield row
         for value in row.values():
-            if _is_rows(value):
+            if is_rows(value):
                 yield from _every(value)
 
 
@@ -118,7 +125,7 @@ def _apply(rows, stride, pooling, rates):
         if waiting and not (_NORMALIZATION.search(row["_target_"]) or _ACTIVATION.search(row["_target_"])):
             result.update(waiting)
             waiting = None
-        row = {key: _apply(value, stride, pooling, rates) if _is_rows(value) else value for key, value in row.items()}
+        row = {key: _apply(value, stride, pooling, rates) if is_rows(value) else value for key, value in row.items()}
         axis = row.get("axis")
         if axis in SITES and stride != PAPER:
             row["strides"] = stride
@@ -129,7 +136,7 @@ def _apply(rows, stride, pooling, rates):
                 f"{name}_pool": {
                     **pooling["row"],
                     "pool_size": 3,
-                    "strides": row["strides"],
+                    "strides": row.get("strides", 1),
                     "padding": "same",
                     "axis": "pool",
                 }
@@ -138,7 +145,7 @@ def _apply(rows, stride, pooling, rates):
         elif axis in DROPOUTS:
             if rates[axis] != PAPER:
                 row["rate"] = rates[axis]
-            if row["rate"] == 0:
+            if row.get("rate") == 0:
                 continue
         result[name] = row
         if waiting and (_ACTIVATION.search(row["_target_"]) or row.get("activation", "linear") not in (None, "linear")):

@@ -87,15 +87,15 @@ def of(model):
         if sliding:
             size = [d * (k - 1) + 1 for k, d in zip(sliding.size, sliding.dilation, strict=True)]
             strides = sliding.strides
-        elif len(shape_in) == 3 and len(shape_out) == 1:  # every output sees the whole map
-            size, strides = _spatial(layer, shape_in), (1, 1)
+        elif len(shape_in) == 3 and (len(shape_out) == 1 or type(layer).__name__.startswith("Global")):
+            size, strides = _spatial(layer, shape_in), (1, 1)  # every output sees the whole map
         else:
             size, strides = (1, 1), (1, 1)
         field = tuple(r + (k - 1) * j for r, k, j in zip(field, size, jump, strict=True))
         jump = tuple(j * s for j, s in zip(jump, strides, strict=True))
         sees[layer.output.name] = field, jump
         kernels = [v for v in layer.weights if "kernel" in v.name]
-        positions = prod(_spatial(layer, shape_out)) if len(shape_out) == 3 else 1
+        positions = prod(_spatial(layer, shape_out))
         rows.append(
             Row(
                 name=layer.name,

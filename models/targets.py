@@ -1,82 +1,108 @@
-"""What a `_target_` may name: whole classes from a list, never a prefix.
+"""What a `_target_` may name: whole classes from a list, never a prefix; and how a row becomes a layer.
 
-A prefix such as `keras.layers.` would admit `Lambda` and `TFSMLayer`, which run code from a config.
+A prefix such as `keras.layers.` would admit `Lambda` and `TFSMLayer`, which run code from a config. Nothing here
+imports what a config names, and nothing resolves a `${…}`: a string stays a string.
 """
 
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+import keras
+
 from .. import UserError, layers
 
-KERAS_LAYERS = [
-    "Activation",
-    "AdaptiveAveragePooling2D",
-    "AdaptiveMaxPooling2D",
-    "Add",
-    "AlphaDropout",
-    "Average",
-    "AveragePooling2D",
-    "BatchNormalization",
-    "Concatenate",
-    "Conv2D",
-    "Conv2DTranspose",
-    "Cropping2D",
-    "Dense",
-    "DepthwiseConv2D",
-    "Dropout",
-    "ELU",
-    "Flatten",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GlobalAveragePooling2D",
-    "GlobalMaxPooling2D",
-    "GroupNormalization",
-    "Identity",
-    "LayerNormalization",
-    "LeakyReLU",
-    "MaxPooling2D",
-    "Maximum",
-    "Multiply",
-    "Normalization",
-    "PReLU",
-    "Permute",
-    "RMSNormalization",
-    "ReLU",
-    "Rescaling",
-    "Reshape",
-    "SeparableConv2D",
-    "Softmax",
-    "SpatialDropout2D",
-    "UnitNormalization",
-    "UpSampling2D",
-    "ZeroPadding2D",
-]
+KERAS_LAYERS = """
+Activation AlphaDropout AveragePooling2D BatchNormalization Conv2D Cropping2D Dense DepthwiseConv2D Dropout ELU Flatten
+GaussianDropout GaussianNoise GlobalAveragePooling2D GlobalMaxPooling2D GroupNormalization Identity LayerNormalization
+LeakyReLU MaxPooling2D Normalization PReLU Permute RMSNormalization ReLU Rescaling Reshape SeparableConv2D Softmax
+SpatialDropout2D UnitNormalization ZeroPadding2D
+""".split()
 
-ALLOWED = frozenset(f"keras.layers.{name}" for name in KERAS_LAYERS) | frozenset(
-    f"convzoo.layers.{name}" for name in layers.__all__
-)
-_HYDRA_KEYS = ("_args_", "_convert_", "_partial_", "_recursive_")
-_KERAS_KEYS = ("class_name", "module", "registered_name")
+ALLOWED = {
+    **{f"keras.layers.{name}": getattr(keras.layers, name) for name in KERAS_LAYERS},
+    **{f"convzoo.layers.{name}": getattr(layers, name) for name in layers.__all__},
+}
+PREPROCESSING = {
+    target: ALLOWED[target]
+    for target in (
+        "keras.layers.Normalization",
+        "keras.layers.Rescaling",
+        "convzoo.layers.GlobalContrastNormalization",
+        "convzoo.layers.ZCAWhitening",
+    )
+}
+# Other ways to name a class or a call, Hydra's and Keras's; and the layer's name, which is its row's.
+_REFUSED = ("_args_", "_convert_", "_partial_", "_recursive_", "class_name", "module", "registered_name", "name")
 
 
-def check(value, where):
-    """Refuses what a row, or anything inside it, must not name. Nothing is imported on the way.
+def check(rows, where, allowed=ALLOWED):
+    """Refuses rows that are none, and what a row or anything inside it must not name.
+
+    Args:
+        rows: mapping from names to rows.
+        where: their place in the config, for the message.
+        allowed: mapping from target to class.
 
     Raises:
-        UserError: naming the place, the target and the nearest allowed ones.
+        UserError: naming the place, what came, and the nearest allowed targets.
     """
+    if not isinstance(rows, Mapping):
+        raise UserError(f"`{where}` must be a mapping from names to rows. Received: {rows!r}")
+    for name, row in rows.items():
+        if not isinstance(row, Mapping) or not isinstance(row.get("_target_"), str):
+            raise UserError(f"`{where}.{name}` must be a mapping with `_target_`. Received: {row!r}")
+        if name == "image":
+            raise UserError(f"`{where}.image`: a row may not be called so, it is the name of the network's input")
+        _check(row, f"{where}.{name}", allowed)
+
+
+def _check(value, where, allowed):
     if isinstance(value, Mapping):
-        for key in value:
-            if key in _HYDRA_KEYS or key in _KERAS_KEYS:
-                raise UserError(f"`{where}.{key}` is not a key that a row may have")
-        if "_target_" in value and value["_target_"] not in ALLOWED:
-            target = value["_target_"]
-            name = str(target).rpartition(".")[2]
-            near = sorted(t for t in ALLOWED if t.endswith(f".{name}")) or get_close_matches(str(target), ALLOWED, 3)
+        if refused := [key for key in value if key in _REFUSED]:
+            raise UserError(f"`{where}.{refused[0]}` is not a key that a row may have")
+        if "_target_" in value and value["_target_"] not in allowed:
+            target = str(value["_target_"])
+            name = target.rpartition(".")[2]
+            near = sorted(t for t in allowed if t.endswith(f".{name}")) or get_close_matches(target, allowed, 3)
             hint = f"; near it: {', '.join(near)}" if near else ""
-            raise UserError(f"`{where}._target_={target}` is not among the layers that a config may name{hint}")
+            raise UserError(f"`{where}._target_={target}` is not among the layers that a config may name here{hint}")
         for key, inner in value.items():
-            check(inner, f"{where}.{key}")
+            _check(inner, f"{where}.{key}", allowed)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            check(inner, f"{where}[{index}]")
+            _check(inner, f"{where}[{index}]", allowed)
+
+
+def make(name, row, **defaults):
+    """The layer that a checked row describes.
+
+    Args:
+        name: the layer's name.
+        row: `_target_`, the layer's arguments and, as a word, the axis that reaches it. Rows inside it are made first.
+        **defaults: arguments that the row may override.
+
+    Raises:
+        UserError: the layer refuses its arguments.
+    """
+    arguments = {
+        key: _made(value)
+        for key, value in row.items()
+        if key != "_target_" and not (key == "axis" and isinstance(value, str))
+    }
+    try:
+        return ALLOWED[row["_target_"]](name=name, **{**defaults, **arguments})
+    except Exception as error:
+        raise UserError(f"row `{name}` cannot be built: {first_line(error)}") from error
+
+
+def _made(value):
+    if isinstance(value, Mapping):
+        if all(isinstance(inner, Mapping) and "_target_" in inner for inner in value.values()) and value:
+            return {name: make(name, inner) for name, inner in value.items()}
+        return {key: _made(inner) for key, inner in value.items()}
+    return value
+
+
+def first_line(error):
+    """The first line of what an error says, or its class where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from .. import UserError
-from . import axes, planning
+from . import axes, planning, targets
 from .assemble import assemble, expand
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -31,22 +31,31 @@ def rows(config):
 
     Args:
         config: what `configs/network.yaml` composes, with `data.classes`.
+
+    Raises:
+        UserError: what the model's file says is no network, or an axis cannot be set so.
     """
     plain = OmegaConf.to_container(config, resolve=True)
-    model = plain["model"]
+    model, pooling = plain["model"], plain["pooling"]
+    if not isinstance(model.get("name"), str):
+        raise UserError(f"`model.name` must be a word. Received: {model.get('name')!r}")
+    if pooling["row"] is not None:
+        targets.check({pooling["kind"]: pooling["row"]}, "pooling")
+    if (pooling["row"] is None) != (pooling["kind"] == axes.PAPER):
+        raise UserError(f"`pooling.row` must be null for the kind paper, and for no other. Received: {pooling}")
     return axes.apply(
         expand(model.get("layers"), model.get("shared") or {}),
         stride=plain["stride"],
-        pooling=plain["pooling"],
+        pooling=pooling,
         dropout=plain["dropout"],
         input_dropout=plain["input_dropout"],
         network=model["name"],
     )
 
 
-def describe(network_rows):
-    """The axes' values in rows whose axes have been applied, as `axes.describe` gives them."""
-    return axes.describe(network_rows, kinds())
+def describe(config):
+    """The axes' values of a composed config, as `axes.describe` gives them."""
+    return axes.describe(rows(config), kinds(), config.pooling.kind)
 
 
 def build(name, image_shape=None, classes=None, **settings):
@@ -66,23 +75,23 @@ def build(name, image_shape=None, classes=None, **settings):
         UserError: unknown name or setting, a value out of range, or a map that shrinks to nothing.
     """
     config = _compose(name, image_shape, classes, settings)
-    return assemble(rows(config), tuple(config.data.image_shape), config.model.name)
+    return assemble(rows(config), *_ends(config), config.model.name)
 
 
 def plan(name, image_shape=None, classes=None, **settings):
     """What `build` with the same arguments would build, as a `Plan`; no weight is allocated."""
     config = _compose(name, image_shape, classes, settings)
-    return plan_rows(rows(config), tuple(config.data.image_shape), config.model.name)
+    return plan_rows(rows(config), *_ends(config), config.model.name)
 
 
-def plan_rows(network_rows, image_shape, name):
+def plan_rows(network_rows, image_shape, classes, name):
     """The `Plan` of rows whose axes have been applied."""
 
     def symbolically():
         # In this scope a variable has a shape and no value. Leaving it gives every one its value, so the thread,
         # to which the scope belongs, ends within it.
         keras.StatelessScope().__enter__()
-        return planning.of(assemble(network_rows, image_shape, name))
+        return planning.of(assemble(network_rows, image_shape, classes, name))
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(symbolically).result()
@@ -90,17 +99,28 @@ def plan_rows(network_rows, image_shape, name):
 
 def _compose(name, image_shape, classes, settings):
     _one_of("network", name, names())
-    if "pooling" in settings:
-        _one_of("pooling", settings["pooling"], [axes.PAPER, *kinds()])
     if unknown := set(settings) - set(axes.NAMES):
         _one_of("setting", unknown.pop(), axes.NAMES)
-    overrides = [f"model={name}", *(f"{key}={value}" for key, value in settings.items())]
-    if image_shape is not None:
-        overrides.append(f"data.image_shape={list(image_shape)}")
-    if classes is not None:
-        overrides.append(f"data.classes={classes}")
+    pooling = settings.pop("pooling", axes.PAPER)
+    _one_of("pooling", pooling, [axes.PAPER, *kinds()])
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return compose("network", overrides)
+        config = compose("network", [f"model={name}", f"pooling={pooling}"])
+    for key, value in settings.items():
+        config[key] = value
+    if image_shape is not None:
+        config.data.image_shape = image_shape
+    if classes is not None:
+        config.data.classes = classes
+    return config
+
+
+def _ends(config):
+    shape, classes = config.data.image_shape, config.data.classes
+    if not OmegaConf.is_list(shape) or len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise UserError(f"`image_shape` must be (height, width, channels), positive integers. Received: {shape}")
+    if not isinstance(classes, int) or classes < 1:
+        raise UserError(f"`classes` must be a positive integer. Received: {classes}")
+    return tuple(shape), classes
 
 
 def _one_of(what, value, valid):

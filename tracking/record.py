@@ -7,7 +7,7 @@ TOP = ("epochs", "batch_size", "learning_rate", "seed", "select")
 # What does not decide a result: names, places, and defaults that `TOP` holds as they were taken.
 _IDLE = {
     "recipe": ("name", "preprocess", "epochs", "batch_size", "learning_rate"),
-    "data": ("directory", "epochs"),
+    "data": ("directory", "epochs", "augment", "class_names"),
 }
 
 
@@ -29,8 +29,8 @@ def record(settings, rows, axes, plan, precision, backend):
     recipe, data = settings["recipe"], settings["data"]
     top = {key: settings[key] for key in TOP}
     decides = {
-        "rows": list(rows.items()),
-        "preprocess": list((recipe["preprocess"] or {}).items()),
+        "rows": rows,
+        "preprocess": recipe["preprocess"],
         **{part: {k: v for k, v in settings[part].items() if k not in idle} for part, idle in _IDLE.items()},
         **top,
         "precision": precision,
@@ -56,5 +56,14 @@ def record(settings, rows, axes, plan, precision, backend):
 
 
 def _digest(value):
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(_ordered(value), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _ordered(value):
+    """The order of rows counts, inside rows too; that of other keys does not."""
+    if not isinstance(value, dict):
+        return value
+    if value and all(isinstance(row, dict) and "_target_" in row for row in value.values()):
+        return [[name, _ordered(row)] for name, row in value.items()]
+    return {key: _ordered(inner) for key, inner in value.items()}

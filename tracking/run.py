@@ -7,11 +7,11 @@ import json
 import logging
 import os
 import re
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ def run_name(model, seed, overrides):
         overrides: what was typed, as `key=value` words.
     """
     silent = ("model=", "seed=", "study=", "tracking.", "plan=", "hydra.", "data.directory=")
-    typed = [word.lstrip("+~") for word in overrides if not word.lstrip("+").startswith(silent)]
+    typed = [word.lstrip("+") for word in overrides if not word.lstrip("+").startswith(silent)]
     return " ".join([model, *typed, f"seed={seed}"])
 
 
@@ -66,16 +66,22 @@ class Recorded:
 
     def settings(self):
         """The resolved config of the run, as a plain mapping."""
-        with self._artifact("config.yaml") as path:
+        with self.artifact("config.yaml") as path:
             return OmegaConf.to_container(OmegaConf.load(path))
 
-    def model(self):
-        """The run's model; whatever would run code from the file is refused."""
-        import keras
+    @contextlib.contextmanager
+    def artifact(self, name):
+        """The path of an artifact, downloaded for as long as the context lasts.
 
-        import_module("convzoo.layers")  # registers them
-        with self._artifact(MODEL) as path:
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        Raises:
+            UserError: the run has none of that name.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                path = self.client.download_artifacts(self.id, name, folder)
+            except (OSError, _mlflow_error()) as error:
+                raise UserError(f"run {self.id} has no {name} to read; it may not have finished") from error
+            yield path
 
     def tested_on(self, split):
         """Whether a split is, byte for byte, what the run recorded as its test part."""
@@ -90,14 +96,6 @@ class Recorded:
         if _is_server(self.uri):
             return f"{self.uri.rstrip('/')}/{page}"
         return f"\n  mlflow server --workers 1 --backend-store-uri {self.uri}\n  http://127.0.0.1:5000/{page}"
-
-    @contextlib.contextmanager
-    def _artifact(self, name):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                yield self.client.download_artifacts(self.id, name, folder)
-            except (OSError, _mlflow_error()) as error:
-                raise UserError(f"run {self.id} has no {name} to read; it may not have finished") from error
 
     def _log(self, params=None, metrics=None, step=0):
         from mlflow.entities import Metric, Param
@@ -130,7 +128,11 @@ class Run(Recorded):
         tags = {"study": study, "mlflow.user": _user(), **source, **environment.tags(), **tags}
         run = client.create_run(_experiment(client, uri, study), tags=tags, run_name=name)
         super().__init__(client, uri, run.info)
-        self._log(params=params)
+        try:
+            self._log(params=params)
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
 
     def __enter__(self):
         return self
@@ -184,7 +186,10 @@ def find(uri, run_id):
     Raises:
         UserError: there is no such run.
     """
-    client = _client(uri, create=False)
+    check_store(uri)
+    if (path := _sqlite_path(uri)) and not path.exists():
+        raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
+    client = _client(uri)
     if run_id == "latest":
         studies = [experiment.experiment_id for experiment in client.search_experiments()]
         found = client.search_runs(
@@ -199,17 +204,22 @@ def find(uri, run_id):
         raise UserError(f"there is no run {run_id!r} in {uri}; `run=latest` is the newest finished one") from error
 
 
-def _client(uri, create=True):
+def check_store(uri):
+    """Refuses a store that cannot be there, before anything is waited for.
+
+    Raises:
+        UserError: naming `tracking.uri`.
+    """
     if _is_server(uri):
         _check_server(uri)
-    elif path := _sqlite_path(uri):
-        if not create and not path.exists():
-            raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
-        if not path.parent.is_dir():
-            raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
-    else:
+    elif not (path := _sqlite_path(uri)):
         raise UserError(f"`tracking.uri` must be sqlite:///file or the address of a server. Received: {uri!r}")
+    elif not path.parent.is_dir():
+        raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
 
+
+def _client(uri):
+    check_store(uri)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     import mlflow

@@ -39,6 +39,7 @@ def start(precision):
 
             tensorflow.config.list_physical_devices("GPU")  # says here, once, what it has to say of missing drivers
     policy = precision if precision != "auto" else ("mixed_bfloat16" if has_bfloat16() else "float32")
+    keras.utils.clear_session()  # runs of one process share no graph and no names; it forgets the policy too
     keras.config.set_dtype_policy(policy)
     return policy
 
@@ -47,15 +48,27 @@ def has_bfloat16():
     """Whether the device that Keras computes on multiplies bfloat16 in hardware."""
     import keras
 
-    backend = keras.backend.backend()
+    capability = _gpu_capability(keras.backend.backend())
+    if capability is not None:
+        return capability >= 8  # NVIDIA's Ampere was the first
+    return bool({"amx_bf16", "avx512_bf16"} & _processor_flags())
+
+
+def _gpu_capability(backend):
+    """The first GPU's compute capability, its whole number; None without a GPU."""
     if backend == "torch":
         import torch
 
-        if torch.cuda.is_available():
-            return torch.cuda.is_bf16_supported()
-    elif any(device.startswith(("gpu", "cuda")) for device in keras.distribution.list_devices()):
-        return True
-    return bool({"amx_bf16", "avx512_bf16"} & _processor_flags())
+        return torch.cuda.get_device_capability()[0] if torch.cuda.is_available() else None
+    if backend == "jax":
+        import jax
+
+        capability = getattr(jax.devices()[0], "compute_capability", None)
+        return capability and int(str(capability).split(".")[0])
+    import tensorflow
+
+    gpus = tensorflow.config.list_physical_devices("GPU")
+    return tensorflow.config.experimental.get_device_details(gpus[0])["compute_capability"][0] if gpus else None
 
 
 def _processor_flags():

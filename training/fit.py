@@ -2,7 +2,7 @@
 
 import keras
 
-from .optimizer import make_optimizer
+from .optimizer import make_optimizer, make_schedule
 from .progress import Progress
 
 _BATCH = 1000  # images at a time where nothing is learned
@@ -15,17 +15,18 @@ def fit(model, batches, validation, recipe, *, learning_rate, epochs, select="la
         model: it takes the uint8 pictures of `batches`; trained in place.
         batches: `convzoo.data.stream.Batches` of the training part.
         validation: the validation part, with `x` and `y`; None trains without one.
-        recipe: mapping, as `make_optimizer` takes it.
+        recipe: mapping, as `make_schedule` and `make_optimizer` take it.
         learning_rate: the schedule's highest rate.
         epochs: passes over the batches.
         select: "last" keeps the last epoch's weights, "best" those of the highest validation accuracy, the earliest
             of equals.
         on_epoch: called with the epoch's number, from 1, and its metrics.
     """
+    schedule = make_schedule(recipe, learning_rate, epochs, batches.steps)
     # A second model over the same layers: what is saved later knows nothing of optimizer and loss.
     trainer = keras.Model(model.input, model.output)
     trainer.compile(
-        make_optimizer(recipe, learning_rate, epochs, batches.steps),
+        make_optimizer(recipe, schedule),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         # XLA trains these networks three to nine times slower on a processor; JAX knows nothing else.
@@ -44,7 +45,7 @@ def fit(model, batches, validation, recipe, *, learning_rate, epochs, select="la
         metrics = {
             "train_loss": loss,
             "train_accuracy": accuracy,
-            "learning_rate": float(trainer.optimizer.learning_rate),
+            "learning_rate": float(schedule((epoch + 1) * batches.steps - 1)),  # of the epoch's last step
             "images_per_second": progress.images_per_second(),
         }
         if validation is not None:

@@ -5,28 +5,26 @@ import keras
 from .recipe import SCHEDULES
 
 
-def make_optimizer(recipe, learning_rate, epochs, steps):
-    """The recipe's optimizer, with its learning rate as a function of the step.
-
-    Args:
-        recipe: mapping with `momentum`, `nesterov`, `weight_decay`, `schedule`, `warmup`, `boundaries`.
-        learning_rate: the schedule's highest rate.
-        epochs: epochs of the run.
-        steps: steps of an epoch.
-    """
-    rate = make_schedule(recipe, learning_rate, epochs, steps)
-    return L2SGD(rate, momentum=recipe["momentum"], nesterov=recipe["nesterov"], l2=recipe["weight_decay"])
+def make_optimizer(recipe, schedule):
+    """The recipe's optimizer: SGD with its `momentum`, `nesterov` and `weight_decay`, at the rates of `schedule`."""
+    return L2SGD(schedule, momentum=recipe["momentum"], nesterov=recipe["nesterov"], l2=recipe["weight_decay"])
 
 
 def make_schedule(recipe, learning_rate, epochs, steps):
-    """A `LearningRateSchedule` over steps.
+    """The recipe's learning rate, a `LearningRateSchedule` over steps from 0.
+
+    Args:
+        recipe: mapping with `schedule`, `warmup`, `boundaries`.
+        learning_rate: the highest rate.
+        epochs: epochs of the run.
+        steps: steps of an epoch.
 
     - constant: `learning_rate` throughout;
     - cosine: a linear rise over the first `warmup` of the run (a fraction), then half a cosine down to zero;
     - steps: divided by ten at each epoch of `boundaries`;
     - inverse: `learning_rate · (1 + 0.0001 · step)^−0.75`, Caffe's `inv` with LeNet's constants.
     """
-    schedules = keras.optimizers.schedules
+    schedules, learning_rate = keras.optimizers.schedules, float(learning_rate)
     name, total = recipe["schedule"], epochs * steps
     if name == "constant":
         return schedules.PiecewiseConstantDecay([total], [learning_rate, learning_rate])
@@ -39,7 +37,7 @@ def make_schedule(recipe, learning_rate, epochs, steps):
             warmup_steps=rise,
         )
     if name == "steps":
-        boundaries = [epoch * steps for epoch in recipe["boundaries"]]
+        boundaries = [epoch * steps - 1 for epoch in recipe["boundaries"]]  # the last step at the rate before
         return schedules.PiecewiseConstantDecay(boundaries, [learning_rate / 10**n for n in range(len(boundaries) + 1)])
     if name == "inverse":
         return _Inverse(learning_rate)
@@ -81,7 +79,7 @@ class L2SGD(keras.optimizers.SGD):
         variables = self._trainable_variables if trainable_variables is None else trainable_variables
         if self.l2:
             grads = [
-                g + keras.ops.cast(self.l2 * keras.ops.convert_to_tensor(v), g.dtype) if len(v.shape) > 1 else g
+                g + keras.ops.cast(self.l2 * keras.ops.convert_to_tensor(v), g.dtype) if "kernel" in v.name else g
                 for g, v in zip(grads, variables, strict=True)
             ]
         return super().apply(grads, trainable_variables)

@@ -1,8 +1,6 @@
 """What stands in front of a network: layers fitted to the training part."""
 
 import keras
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from .. import UserError
 from ..models import targets
@@ -10,27 +8,38 @@ from ..models import targets
 _BATCH = 1000
 
 
+def check(rows, network_rows):
+    """Refuses rows of `recipe.preprocess` that are none, or share a name with the network's.
+
+    Raises:
+        UserError: naming the row.
+    """
+    targets.check(rows or {}, "recipe.preprocess", targets.PREPROCESSING)
+    if both := set(rows or {}) & set(network_rows):
+        raise UserError(f"`recipe.preprocess.{both.pop()}`: the network has a row of that name")
+
+
 def fit_front(rows, images):
-    """Builds the rows of `recipe.preprocess` and adapts those that learn from data, each on what the ones before give.
+    """Builds checked rows and adapts those that learn from data, each on what the ones before give.
 
     Args:
-        rows: mapping from name to row; they compute in float32.
+        rows: mapping from name to row, or None; they compute in float32.
         images: the training part, uint8, shape (n, height, width, channels).
 
     Returns:
         The layers, in order.
+
+    Raises:
+        UserError: a row cannot be built or adapted.
     """
-    rows = rows or {}
-    targets.check(rows, "recipe.preprocess")
     front = []
-    for name, row in rows.items():
+    for name, row in (rows or {}).items():
+        layer = targets.make(name, {**row, "dtype": "float32"})
         try:
-            layer = instantiate(OmegaConf.create({**row, "dtype": "float32"}), name=name, _convert_="all")
-        except Exception as error:
-            cause = error.__cause__ or error
-            raise UserError(f"row `recipe.preprocess.{name}` cannot be built: {cause}") from error
-        if hasattr(layer, "adapt"):
-            layer.adapt(_batches(images, front))
+            if hasattr(layer, "adapt"):
+                layer.adapt(_batches(images, front))
+        except ValueError as error:
+            raise UserError(f"row `{name}` cannot be fitted: {targets.first_line(error)}") from error
         front.append(layer)
     return front
 

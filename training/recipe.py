@@ -1,17 +1,18 @@
 """A recipe's values, checked before anything is read or built."""
 
 from .. import UserError
+from ..configs.keys import check_keys
 
 SCHEDULES = ("constant", "cosine", "steps", "inverse")
 SELECTS = ("last", "best")
 FILLS = ("reflect", "zeros")
 
 
-def _whole(minimum):
-    return (
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= minimum,
-        f"an integer of at least {minimum}",
-    )
+def _whole(minimum, maximum=2**32 - 1):
+    def holds(v):
+        return isinstance(v, int) and not isinstance(v, bool) and minimum <= v <= maximum
+
+    return holds, f"an integer from {minimum} to {maximum}"
 
 
 def _number(minimum, maximum=float("inf"), open_at_minimum=False):
@@ -57,7 +58,6 @@ RULES = {
 }
 
 
-# What may stand where; `+key=` of anything else would be kept by Hydra and change nothing.
 KEYS = {
     "": (
         "model pooling stride dropout input_dropout data recipe epochs batch_size learning_rate seed precision "
@@ -71,26 +71,37 @@ KEYS = {
 }
 
 
-def check(config):
-    """Checks a resolved training config, as a plain mapping.
+def resolve(config):
+    """Checks a training config and returns it with what will really happen.
+
+    Args:
+        config: the resolved config, a plain mapping, its `data` checked.
+
+    Returns:
+        A copy, in which the recipe's `flip` and `shift` are what the data set allows, what its schedule does not read
+        is at zero, and numbers are numbers.
 
     Raises:
         UserError: naming the key, the rule and what came.
     """
-    for section, keys in KEYS.items():
-        part = config.get(section) if section else config
-        if not isinstance(part, dict):
-            raise UserError(f"`{section}` must be one of its configs or a mapping. Received: {section}={part!r}")
-        prefix = f"{section}." if section else ""
-        if unknown := [key for key in part if key not in keys]:
-            raise UserError(f"`{prefix}{unknown[0]}`: there is no such key; there are: {', '.join(keys)}")
-        if missing := [key for key in keys if key not in part and section != "model"]:
-            raise UserError(f"`{prefix}{missing[0]}` is missing")
+    check_keys(config, KEYS)
     for key, (holds, rule) in RULES.items():
         value = config
         for part in key.split("."):
             value = value[part]
         if not holds(value):
             raise UserError(f"`{key}` must be {rule}. Received: {key}={value!r}")
-    if config["select"] == "best" and config["data"]["validation"] == 0:
+    recipe, data = dict(config["recipe"]), config["data"]
+    if config["select"] == "best" and data["validation"] == 0:
         raise UserError("`select=best` looks at validation, and `data.validation=0` leaves none")
+    if recipe["shift"] >= min(data["image_shape"][:2]):
+        raise UserError(f"`recipe.shift` must be less than the image's {min(data['image_shape'][:2])} pixels")
+
+    recipe["flip"] = recipe["flip"] and data["augment"]["flip"]
+    recipe["shift"] = recipe["shift"] if data["augment"]["shift"] else 0
+    recipe["fill"] = recipe["fill"] if recipe["shift"] else "zeros"
+    recipe["warmup"] = recipe["warmup"] if recipe["schedule"] == "cosine" else 0
+    recipe["boundaries"] = recipe["boundaries"] if recipe["schedule"] == "steps" else []
+    for key in ("warmup", "momentum", "weight_decay"):
+        recipe[key] = float(recipe[key])
+    return {**config, "recipe": recipe, "learning_rate": float(config["learning_rate"])}

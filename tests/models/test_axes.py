@@ -36,11 +36,9 @@ def test_pooling_replaces_a_pool_and_keeps_its_window():
 
 
 def test_pooling_leaves_pools_that_are_no_sites():
-    rows = {
-        "stem": pool(pool_size=3) | {"axis": "pool"},
-        "mean": {"_target_": "keras.layers.GlobalAveragePooling2D"},
-    }
-    assert axes.apply(rows, pooling=MAX)["mean"] == rows["mean"]
+    stem = {"_target_": "convzoo.layers.AveragePooling2D", "pool_size": 3}
+    result = axes.apply({"stem": stem, "p": pool(pool_size=2)}, pooling=MAX)
+    assert result == {"stem": stem, "p": pool("Max", pool_size=2)}
 
 
 def inserted(strides):
@@ -169,6 +167,16 @@ def test_impossible_values_are_refused_with_the_axis_and_the_value(settings):
         axes.apply({"p": pool(pool_size=2), "d": drop(0.5), "i": drop(0.2, "input_dropout")}, **settings)
 
 
+def test_an_inserted_pool_takes_no_other_row_s_name():
+    rows = {"c": conv(strides=2, axis="strided"), "c_pool": RELU}
+    with pytest.raises(UserError, match="`c_pool`"):
+        axes.apply(rows, pooling=MAX)
+
+
+def test_a_strided_site_without_a_stride_has_keras_s_default():
+    assert axes.apply({"c": conv(axis="strided")}, pooling=MAX)["c_pool"] == inserted(1)
+
+
 def test_an_unknown_axis_in_a_row_is_refused():
     with pytest.raises(UserError, match="'droput'"):
         axes.apply({"d": drop(0.5, "droput")})
@@ -200,7 +208,7 @@ def test_identities_of_all_cnn_c(one, other):
 def test_every_kind_plans_on_every_network():
     for name in names():
         for kind in zoo.kinds():
-            assert plan(name, pooling=kind, dropout=0.3, image_shape=(32, 32, 3)).rows
+            assert plan(name, pooling=kind, image_shape=(32, 32, 3)).rows
 
 
 @pytest.mark.parametrize(
@@ -211,8 +219,14 @@ def test_every_kind_plans_on_every_network():
     ],
 )
 def test_axes_are_described_in_plain_numbers_and_words(settings, described):
-    rows = zoo.rows(zoo._compose("nin", None, None, settings))
-    assert zoo.describe(rows) == described
+    assert zoo.describe(zoo._compose("nin", None, None, settings)) == described
+
+
+def test_a_kind_that_was_asked_for_is_described_by_its_name():
+    """Two kinds may be of one class: only the name tells them apart."""
+    rows = axes.apply({"p": pool(pool_size=2)}, pooling={**MAX, "kind": "mine"})
+    assert axes.describe(rows, {"max": MAX["row"]}, "mine")["pooling"] == "mine"
+    assert axes.describe(rows, {"max": MAX["row"]})["pooling"] == "max"
 
 
 def test_strided_sites_describe_their_pooling_as_strided():

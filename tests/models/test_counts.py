@@ -111,7 +111,8 @@ def test_a_plan_allocates_no_weight():
         "wide": {"_target_": "keras.layers.Dense", "units": 400_000},
         "wider": {"_target_": "keras.layers.Dense", "units": 400_000},
     }
-    assert plan_rows(rows, (1, 1, 1), "wide").params == 2 * 400_000 + 400_000 * 400_000 + 400_000
+    rows = {**rows, "flat": {"_target_": "keras.layers.Flatten"}}
+    assert plan_rows(rows, (1, 1, 1), 400_000, "wide").params == 2 * 400_000 + 400_000 * 400_000 + 400_000
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,10 @@ def test_a_plan_allocates_no_weight():
         (dict(name="alconv"), ["'alconv'", "allconv"]),
         (dict(name="nin", pooling="l3"), ["'l3'", "l2"]),
         (dict(name="nin", poling="l2"), ["'poling'", "pooling"]),
+        (dict(name="nin", image_shape=32), ["`image_shape`", "32"]),
+        (dict(name="nin", image_shape=(32, 32, -3)), ["`image_shape`", "-3"]),
+        (dict(name="nin", classes=0), ["`classes`"]),
+        (dict(name="nin", dropout="0,0.5"), ["`dropout`", "'0,0.5'"]),
     ],
 )
 @pytest.mark.parametrize("make", [build, plan])
@@ -137,3 +142,20 @@ def test_the_table_shows_names_and_totals():
     assert table[0] == "nin on 32×32×3"
     assert table[3].split()[:2] == ["conv1", "Conv2D"]
     assert table[-1].split() == ["total", "966,986", "222,486,528", "369,280"]
+
+
+def test_layers_without_a_window_or_with_positions_of_their_own():
+    from convzoo.models.zoo import plan_rows
+
+    rows = {
+        "conv": {"_target_": "keras.layers.DepthwiseConv2D", "kernel_size": 3, "depth_multiplier": 2},
+        "mean": {"_target_": "keras.layers.GlobalAveragePooling2D", "keepdims": True},
+        "again": {"_target_": "keras.layers.Reshape", "target_shape": [2, 3]},
+        "dense": {"_target_": "keras.layers.Dense", "units": 5},
+        "score": {"_target_": "convzoo.layers.FullyConnected", "units": 10},
+    }
+    conv, mean, _, dense, score = plan_rows(rows, (8, 8, 3), 10, "mixed").rows
+    assert conv.macs == 3 * 3 * 3 * 2 * 6 * 6
+    assert mean.receptive_field == (8, 8)
+    assert dense.macs == 2 * 3 * 5
+    assert score.macs == 10 * 10

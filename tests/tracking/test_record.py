@@ -67,6 +67,13 @@ def test_what_decides_a_result_counts(other):
     assert other["cell"] != tags()["cell"]
 
 
+def test_the_order_of_rows_inside_rows_counts():
+    def nested(body):
+        return tags(rows={"unit": {"_target_": "x", "body": body}})["identity"]
+
+    assert nested(ROWS) != nested(dict(reversed(ROWS.items())))
+
+
 def test_a_cell_is_the_identity_without_the_seed():
     assert tags(("seed", 1))["identity"] != tags()["identity"]
     assert tags(("seed", 1))["cell"] == tags()["cell"]

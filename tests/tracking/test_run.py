@@ -43,6 +43,18 @@ def test_an_interrupt_ends_it_killed(uri):
     assert status(uri, run) == "KILLED"
 
 
+def test_an_interrupt_before_it_began_leaves_nothing_running(uri, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "_log", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Run(uri, "early", "x", {}, {})
+    client = mlflow.MlflowClient(uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("early").experiment_id])
+    assert run.info.status == "KILLED"
+
+
 def test_the_test_part_is_recognised(uri):
     pictures = Split(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1], np.int32))
     with Run(uri, "study", "fourth", {}, {}) as run:
@@ -57,8 +69,8 @@ def test_the_test_part_is_recognised(uri):
 def test_a_run_without_a_model_says_so(uri):
     with Run(uri, "study", "fifth", {}, {}) as run:
         pass
-    with pytest.raises(UserError, match=f"{run.id} has no model"):
-        run.model()
+    with pytest.raises(UserError, match=f"{run.id} has no model.keras"), run.artifact("model.keras"):
+        pass
 
 
 def test_a_deleted_study_is_refused(uri):

@@ -18,7 +18,14 @@ def test_a_precision_asked_for_is_the_policy(precision):
 
 @pytest.mark.parametrize(("flags", "chosen"), [({"sse4_2", "avx512_bf16"}, "mixed_bfloat16"), ({"avx2"}, "float32")])
 def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, flags, chosen):
+    monkeypatch.setattr(backend, "_gpu_capability", lambda backend: None)
     monkeypatch.setattr(backend, "_processor_flags", lambda: flags)
+    assert backend.start("auto") == chosen
+
+
+@pytest.mark.parametrize(("capability", "chosen"), [(7, "float32"), (8, "mixed_bfloat16"), (9, "mixed_bfloat16")])
+def test_auto_asks_a_gpu_where_there_is_one(monkeypatch, capability, chosen):
+    monkeypatch.setattr(backend, "_gpu_capability", lambda backend: capability)
     assert backend.start("auto") == chosen
 
 

@@ -19,7 +19,7 @@ def test_weight_decay_is_torch_s_on_kernels_and_leaves_biases(nesterov):
         {name: rng.normal(size=value.shape).astype("float32") for name, value in start.items()} for _ in range(3)
     ]
 
-    ours = {name: keras.Variable(value) for name, value in start.items()}
+    ours = {name: keras.Variable(value, name=name) for name, value in start.items()}
     optimizer = L2SGD(0.1, momentum=0.9, nesterov=nesterov, l2=0.01)
     theirs = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in start.items()}
     groups = [
@@ -38,7 +38,7 @@ def test_weight_decay_is_torch_s_on_kernels_and_leaves_biases(nesterov):
 
 
 def test_a_recipe_s_weight_decay_reaches_the_optimizer():
-    optimizer = make_optimizer(RECIPE | {"nesterov": True}, 0.1, 2, 5)
+    optimizer = make_optimizer(RECIPE | {"nesterov": True}, 0.1)
     assert (optimizer.l2, optimizer.momentum, optimizer.nesterov) == (0.01, 0.9, True)
     assert optimizer.weight_decay is None
 
@@ -54,9 +54,9 @@ def test_constant():
 
 def test_steps_divide_by_ten_after_their_epochs():
     found = rates(schedule="steps", boundaries=[1, 3])
-    assert found[5] == pytest.approx(0.5)
-    assert found[15] == found[25] == pytest.approx(0.05)
-    assert found[35] == pytest.approx(0.005)
+    assert found[:10] == pytest.approx([0.5] * 10)
+    assert found[10:30] == pytest.approx([0.05] * 20)
+    assert found[30:] == pytest.approx([0.005] * 11)
 
 
 def test_cosine_rises_to_the_rate_and_falls_to_zero():
@@ -66,6 +66,12 @@ def test_cosine_rises_to_the_rate_and_falls_to_zero():
     assert max(found) == found[10] == pytest.approx(0.5)
     assert found[25] == pytest.approx(0.25)  # half a cosine is at half height in its middle
     assert found[40] == pytest.approx(0, abs=1e-7)
+
+
+def test_a_whole_number_is_a_rate_too():
+    """Keras takes the dtype of its constants from the rate: an integer would make π three."""
+    whole = make_schedule(RECIPE | {"schedule": "cosine"}, 1, 4, 10)
+    assert [float(whole(step)) for step in (20, 40)] == pytest.approx([0.5, 0], abs=1e-6)
 
 
 def test_cosine_without_warmup_starts_at_the_rate():

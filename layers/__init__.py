@@ -1,25 +1,37 @@
 """Keras layers for anyone's code: every one runs on TensorFlow, JAX and torch, and saves with its model."""
 
+from .adaptive_polyphase_pooling2d import AdaptivePolyphasePooling2D
 from .average_pooling2d import AveragePooling2D
+from .blur_pooling2d import BlurPooling2D
 from .conv2d import Conv2D
 from .fully_connected import FullyConnected
 from .global_contrast_normalization import GlobalContrastNormalization
 from .l2_pooling2d import L2Pooling2D
 from .lp_pooling2d import LpPooling2D
+from .max_blur_pooling2d import MaxBlurPooling2D
 from .max_pooling2d import MaxPooling2D
+from .mixed_pooling2d import MixedPooling2D
+from .stochastic_pooling2d import StochasticPooling2D
 from .strided_conv2d import StridedConv2D
+from .trainable_subsampling2d import TrainableSubsampling2D
 from .weighted_average_pooling2d import WeightedAveragePooling2D
 from .zca_whitening import ZCAWhitening
 
 __all__ = [
+    "AdaptivePolyphasePooling2D",
     "AveragePooling2D",
+    "BlurPooling2D",
     "Conv2D",
     "FullyConnected",
     "GlobalContrastNormalization",
     "L2Pooling2D",
     "LpPooling2D",
+    "MaxBlurPooling2D",
     "MaxPooling2D",
+    "MixedPooling2D",
+    "StochasticPooling2D",
     "StridedConv2D",
+    "TrainableSubsampling2D",
     "WeightedAveragePooling2D",
     "ZCAWhitening",
 ]

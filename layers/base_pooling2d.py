@@ -45,10 +45,14 @@ class BasePooling2D(keras.layers.Layer):
         self._amounts(input_shape)
 
     def call(self, inputs):
+        return self.run(self.pool, inputs)
+
+    def run(self, pool, inputs):
+        """`pool` of checked inputs, in the precision that its sums need."""
         self.compute_output_shape(inputs.shape)
         in_float32 = self.accumulates and self.compute_dtype in ("float16", "bfloat16")
         images = ops.cast(inputs, "float32" if in_float32 else self.compute_dtype)
-        return ops.cast(self.pool(images), self.compute_dtype)
+        return ops.cast(pool(images), self.compute_dtype)
 
     def pad(self, images, value=0.0):
         return pad_images(images, self._amounts(images.shape), self.data_format, value=value)
@@ -63,6 +67,20 @@ class BasePooling2D(keras.layers.Layer):
 
     def average(self, images):
         return ops.average_pool(images, self.pool_size, self.strides, "valid", self.data_format)
+
+    def largest(self, images, strides=None):
+        images = self.pad(images, value=float("-inf"))
+        return ops.max_pool(images, self.pool_size, strides or self.strides, "valid", self.data_format)
+
+    def known_channels(self, input_shape):
+        if input_shape[self.channel_axis] is None:
+            raise ValueError(f"The number of channels must be known. Received: input_shape={tuple(input_shape)}")
+        return input_shape[self.channel_axis]
+
+    def of_channel(self, values, images):
+        """One value a channel, in the shape and dtype that meet `images`."""
+        values = ops.cast(values, images.dtype)
+        return values if self.data_format == "channels_last" else ops.reshape(values, (-1, 1, 1))
 
     def compute_output_shape(self, input_shape):
         return output_shape_2d(self.padding, input_shape, self.pool_size, self.strides, self.data_format)

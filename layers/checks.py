@@ -31,6 +31,13 @@ def check_bool(name, value):
     return value
 
 
+def check_seed(value):
+    """`value` if it is None or a non-negative integer, or a ValueError that shows it."""
+    if value is None or (is_int(value) and value >= 0):
+        return None if value is None else int(value)
+    raise ValueError(f"`seed` must be None or a non-negative integer. Received: seed={value!r}")
+
+
 def check_word(name, value, words):
     """`value` if it is one of `words`, or a ValueError that shows both."""
     if value not in words:

@@ -1,10 +1,9 @@
 import keras
 import numpy as np
-from keras import ops
 
 from .base_pooling2d import BasePooling2D
 from .checks import check_number
-from .padding import spatial_axes
+from .windows import weighted_sum
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -72,30 +71,13 @@ class WeightedAveragePooling2D(BasePooling2D):
 
     def build(self, input_shape):
         super().build(input_shape)
-        if input_shape[self.channel_axis] is None:
-            raise ValueError(f"The number of channels must be known. Received: input_shape={input_shape}")
+        self.known_channels(input_shape)
 
     def pool(self, images):
         return self.mean(images, self._weighted)
 
     def _weighted(self, images):
-        if keras.backend.backend() == "jax":
-            # XLA fuses the sum into one pass, where its depthwise convolution is slow on a CPU.
-            return self._sum_of_slices(images)
-        channels = images.shape[self.channel_axis]
-        kernel = np.repeat(self.window[:, :, None, None], channels, axis=2)
-        kernel = ops.convert_to_tensor(kernel, dtype=images.dtype)
-        return ops.depthwise_conv(images, kernel, self.strides, "valid", self.data_format)
-
-    def _sum_of_slices(self, images):
-        cells = []
-        for y, x in np.ndindex(self.pool_size):
-            index = [slice(None)] * 4
-            axes = spatial_axes(self.data_format)
-            for axis, first, k, s in zip(axes, (y, x), self.pool_size, self.strides, strict=True):
-                index[axis] = slice(first, images.shape[axis] - k + first + 1, s)
-            cells.append(images[tuple(index)] * float(self.window[y, x]))
-        return sum(cells)
+        return weighted_sum(images, self.window, self.strides, self.data_format)
 
     def _gaussian(self):
         axes = []

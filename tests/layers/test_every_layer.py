@@ -12,14 +12,20 @@ import pytest
 
 import convzoo.layers
 from convzoo.layers import (
+    AdaptivePolyphasePooling2D,
     AveragePooling2D,
+    BlurPooling2D,
     Conv2D,
     FullyConnected,
     GlobalContrastNormalization,
     L2Pooling2D,
     LpPooling2D,
+    MaxBlurPooling2D,
     MaxPooling2D,
+    MixedPooling2D,
+    StochasticPooling2D,
     StridedConv2D,
+    TrainableSubsampling2D,
     WeightedAveragePooling2D,
     ZCAWhitening,
 )
@@ -44,6 +50,12 @@ LAYERS = [
     L2Pooling2D(3, 2, "ceil", reduction="mean"),
     WeightedAveragePooling2D(3, 1, 1, sigma=0.7),
     WeightedAveragePooling2D((1, 2), 1, "same", weights=[[1, 3]]),
+    StochasticPooling2D(3, 2, "same", seed=4),
+    MixedPooling2D(3, 2, "ceil", per_channel=True),
+    TrainableSubsampling2D(2, padding=((0, 1), (1, 0))),
+    BlurPooling2D((3, 4), 2, "half"),
+    MaxBlurPooling2D(2, blur_size=(3, 4)),
+    AdaptivePolyphasePooling2D(3, 2, "same"),
     FullyConnected(5, activation="tanh", bias_initializer="ones"),
     GlobalContrastNormalization(1, use_std=True, sqrt_bias=10, min_divisor=1e-6),
     ZCAWhitening(0.2),

@@ -3,14 +3,21 @@
 from .adaptive_polyphase_pooling2d import AdaptivePolyphasePooling2D
 from .average_pooling2d import AveragePooling2D
 from .blur_pooling2d import BlurPooling2D
+from .channel_pooling2d import ChannelPooling2D
 from .conv2d import Conv2D
+from .fractional_max_pooling2d import FractionalMaxPooling2D
 from .fully_connected import FullyConnected
 from .global_contrast_normalization import GlobalContrastNormalization
 from .l2_pooling2d import L2Pooling2D
+from .locally_connected1d import LocallyConnected1D
+from .locally_connected2d import LocallyConnected2D
 from .lp_pooling2d import LpPooling2D
 from .max_blur_pooling2d import MaxBlurPooling2D
 from .max_pooling2d import MaxPooling2D
+from .maxout import Maxout
 from .mixed_pooling2d import MixedPooling2D
+from .mlp_conv2d import MLPConv2D
+from .partially_connected2d import PartiallyConnected2D
 from .stochastic_pooling2d import StochasticPooling2D
 from .strided_conv2d import StridedConv2D
 from .trainable_subsampling2d import TrainableSubsampling2D
@@ -21,14 +28,21 @@ __all__ = [
     "AdaptivePolyphasePooling2D",
     "AveragePooling2D",
     "BlurPooling2D",
+    "ChannelPooling2D",
     "Conv2D",
+    "FractionalMaxPooling2D",
     "FullyConnected",
     "GlobalContrastNormalization",
     "L2Pooling2D",
+    "LocallyConnected1D",
+    "LocallyConnected2D",
     "LpPooling2D",
+    "MLPConv2D",
     "MaxBlurPooling2D",
     "MaxPooling2D",
+    "Maxout",
     "MixedPooling2D",
+    "PartiallyConnected2D",
     "StochasticPooling2D",
     "StridedConv2D",
     "TrainableSubsampling2D",

@@ -5,6 +5,7 @@ from keras import ops
 
 from .base_pooling2d import BasePooling2D
 from .checks import check_number, check_word
+from .numerics import root
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -72,11 +73,7 @@ class LpPooling2D(BasePooling2D):
             powers = self.mean(powers, self.average)
         else:
             powers = self.average(self.pad(powers)) * math.prod(self.pool_size)
-        # The root has no slope at zero, and 0 * inf would be nan.
-        zero = powers <= 0
-        positive = ops.where(zero, 1.0, powers)
-        roots = ops.sqrt(positive) if self.p == 2 else ops.power(positive, 1 / self.p)
-        return ops.where(zero, 0.0, roots)
+        return root(powers, self.p)
 
     def get_config(self):
         return {**super().get_config(), "p": self.p, "reduction": self.reduction}

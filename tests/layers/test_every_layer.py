@@ -15,14 +15,21 @@ from convzoo.layers import (
     AdaptivePolyphasePooling2D,
     AveragePooling2D,
     BlurPooling2D,
+    ChannelPooling2D,
     Conv2D,
+    FractionalMaxPooling2D,
     FullyConnected,
     GlobalContrastNormalization,
     L2Pooling2D,
+    LocallyConnected1D,
+    LocallyConnected2D,
     LpPooling2D,
     MaxBlurPooling2D,
+    Maxout,
     MaxPooling2D,
     MixedPooling2D,
+    MLPConv2D,
+    PartiallyConnected2D,
     StochasticPooling2D,
     StridedConv2D,
     TrainableSubsampling2D,
@@ -56,11 +63,24 @@ LAYERS = [
     BlurPooling2D((3, 4), 2, "half"),
     MaxBlurPooling2D(2, blur_size=(3, 4)),
     AdaptivePolyphasePooling2D(3, 2, "same"),
+    FractionalMaxPooling2D((1.3, 2), overlapping=True, seed=6),
+    FractionalMaxPooling2D(1.5, pseudo_random=True, seed=7),
+    ChannelPooling2D(2, 1, mode="lp", p=3),
+    Maxout(2),
+    LocallyConnected2D(3, (3, 2), 2, "half", activation="relu", kernel_regularizer="l2"),
+    LocallyConnected1D(3, 3, 2, (1, 0), use_bias=False),
+    PartiallyConnected2D([[0], [1, 0], [1]], 3, padding="same", activation="tanh", bias_initializer="ones"),
+    MLPConv2D([4, 3], 3, 2, activation="tanh", kernel_regularizer=keras.regularizers.L2(1e-3)),
     FullyConnected(5, activation="tanh", bias_initializer="ones"),
     GlobalContrastNormalization(1, use_std=True, sqrt_bias=10, min_divisor=1e-6),
     ZCAWhitening(0.2),
 ]
 IMAGES = np.random.default_rng(0).normal(size=(8, 6, 6, 2)).astype("float32")
+
+
+def images_for(layer):
+    """`IMAGES`, or the same numbers in the rank that the layer takes."""
+    return IMAGES.reshape(8, 12, 6) if isinstance(layer, LocallyConnected1D) else IMAGES
 
 
 def model_of_all(policy="float32"):
@@ -71,7 +91,8 @@ def model_of_all(policy="float32"):
         copy = type(layer).from_config({**layer.get_config(), "dtype": policy})
         if hasattr(copy, "adapt"):
             copy.adapt(IMAGES)
-        outputs.append(keras.layers.Flatten(dtype="float32")(copy(inputs)))
+        images = keras.layers.Reshape(images_for(layer).shape[1:])(inputs)
+        outputs.append(keras.layers.Flatten(dtype="float32")(copy(images)))
     return keras.Model(inputs, keras.layers.Concatenate(dtype="float32")(outputs))
 
 
@@ -87,7 +108,8 @@ def test_config(layer):
     assert copy.get_config() == config
     assert keras.saving.get_registered_name(type(layer)) == f"convzoo>{type(layer).__name__}"
     assert set(inspect.signature(type(layer)).parameters) - {"kwargs"} <= set(config)
-    assert copy.compute_output_shape((None, 6, 6, 2)) == layer.compute_output_shape((None, 6, 6, 2))
+    shape = (None, *images_for(layer).shape[1:])
+    assert copy.compute_output_shape(shape) == layer.compute_output_shape(shape)
 
 
 LOAD = """
@@ -131,16 +153,17 @@ def test_mixed_precision(layer):
     """Values in bfloat16, but where a layer says float32; weights in float32; the same but for rounding."""
     mixed = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
     full = type(layer).from_config(layer.get_config())
+    images = images_for(layer)
     for each in (mixed, full):
-        each.adapt(IMAGES) if hasattr(each, "adapt") else each.build(IMAGES.shape)
+        each.adapt(images) if hasattr(each, "adapt") else each.build(images.shape)
     mixed.set_weights(full.get_weights())
     assert {weight.dtype for weight in mixed.weights} <= {"float32"}
     kept = isinstance(layer, (GlobalContrastNormalization, ZCAWhitening))
-    found = mixed(IMAGES)
+    found = mixed(images)
     assert keras.backend.standardize_dtype(found.dtype) == ("float32" if kept else "bfloat16")
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(keras.ops.cast(found, "float32")),
-        keras.ops.convert_to_numpy(full(IMAGES)),
+        keras.ops.convert_to_numpy(full(images)),
         rtol=0.03,
         atol=0.03,
     )

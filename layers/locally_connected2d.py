@@ -1,0 +1,74 @@
+import math
+
+import keras
+from keras import ops
+
+from .base_convolution import BaseConvolution
+from .padding import spatial_axes
+from .windows import window_cells
+
+
+@keras.saving.register_keras_serializable(package="convzoo")
+class LocallyConnected2D(BaseConvolution):
+    """2D convolution without parameter sharing: every position of the output has a kernel of its own.
+
+    For what is not alike everywhere in the picture: aligned faces, digits, the last maps of a small network. The
+    layer that Keras 2 had, with its arguments and its weights' layout (that of `implementation=1`, in
+    `"channels_last"`), so trained weights can be set as they are:
+
+    - `kernel`: (height' * width', kernel height * kernel width * channels, filters), positions and cells
+      row by row, the channel last;
+    - `bias`: (height', width', filters), one a position too.
+
+    As in Keras 2, initializers see this shape, and those that count the inputs of a unit count the positions
+    as well: `"glorot_uniform"` and `"he_normal"` give weights smaller than a convolution's by about the root of
+    height' * width'. Give one with a fixed width to avoid that.
+
+    Args:
+        filters: int, number of output channels.
+        kernel_size: int or pair (height, width).
+        strides: int or pair.
+        padding: zeros around the image: `"valid"` (none); `"half"` (k // 2 on every side); `"full"` (k - 1 on
+            every side); `"same"` (TensorFlow's, asymmetric where the number is odd); an int; a pair
+            (height, width); or ((top, bottom), (left, right)).
+        data_format: `"channels_last"` or `"channels_first"`; None is Keras's configured one. The weights' layout
+            is the same for both (Keras 2 put the channel first, before the kernel's cells, in the latter).
+        activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+            kernel_constraint, bias_constraint: as in Keras.
+
+    Input shape:
+        (batch, height, width, channels), or (batch, channels, height, width) for `"channels_first"`; all sizes
+        but the batch known.
+
+    Output shape:
+        (batch, height', width', filters), or (batch, filters, height', width'), where of each axis
+        h' = floor((h + p1 + p2 - k) / s) + 1.
+
+    Raises:
+        ValueError: for an argument outside of the above, an input of another rank or with unknown sizes, or an
+            image that is smaller, with its padding, than the kernel.
+
+    Reference:
+        LeCun, Generalization and network design strategies, 1989; Taigman et al., DeepFace, 2014.
+    """
+
+    def build(self, input_shape):
+        output_shape = self.images_shape(input_shape)
+        if None in input_shape[1:]:
+            raise ValueError(f"All sizes but the batch must be known. Received: input_shape={tuple(input_shape)}")
+        rows, columns = (output_shape[axis] for axis in spatial_axes(self.data_format))
+        cells = math.prod(self.kernel_size) * input_shape[self.channel_axis]
+        self.add_kernel((rows * columns, cells, self.filters))
+        self.add_bias((rows, columns, self.filters))
+        self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
+
+    def convolve(self, images):
+        cells = window_cells(images, self.kernel_size, self.strides, self.data_format)
+        patches = ops.concatenate(cells, self.channel_axis)
+        rows, columns = (patches.shape[axis] for axis in spatial_axes(self.data_format))
+        kernel = ops.reshape(self.kernel, (rows, columns, *self.kernel.shape[1:]))
+        last = self.data_format == "channels_last"
+        return ops.einsum("bijk,ijkf->bijf" if last else "bkij,ijkf->bfij", patches, kernel)
+
+    def bias_of_outputs(self):
+        return self.bias if self.data_format == "channels_last" else ops.transpose(self.bias, (2, 0, 1))

@@ -4,11 +4,13 @@ from .adaptive_polyphase_pooling2d import AdaptivePolyphasePooling2D
 from .average_pooling2d import AveragePooling2D
 from .blur_pooling2d import BlurPooling2D
 from .channel_pooling2d import ChannelPooling2D
+from .channel_shuffle import ChannelShuffle
 from .conv2d import Conv2D
 from .fractional_max_pooling2d import FractionalMaxPooling2D
 from .fully_connected import FullyConnected
 from .global_contrast_normalization import GlobalContrastNormalization
 from .l2_pooling2d import L2Pooling2D
+from .local_response_normalization import LocalResponseNormalization
 from .locally_connected1d import LocallyConnected1D
 from .locally_connected2d import LocallyConnected2D
 from .lp_pooling2d import LpPooling2D
@@ -18,6 +20,11 @@ from .maxout import Maxout
 from .mixed_pooling2d import MixedPooling2D
 from .mlp_conv2d import MLPConv2D
 from .partially_connected2d import PartiallyConnected2D
+from .rbf_output import RBFOutput
+from .scaled_tanh import ScaledTanh
+from .squash import Squash
+from .squeeze_excite import SqueezeExcite
+from .stochastic_depth import StochasticDepth
 from .stochastic_pooling2d import StochasticPooling2D
 from .strided_conv2d import StridedConv2D
 from .trainable_subsampling2d import TrainableSubsampling2D
@@ -29,11 +36,13 @@ __all__ = [
     "AveragePooling2D",
     "BlurPooling2D",
     "ChannelPooling2D",
+    "ChannelShuffle",
     "Conv2D",
     "FractionalMaxPooling2D",
     "FullyConnected",
     "GlobalContrastNormalization",
     "L2Pooling2D",
+    "LocalResponseNormalization",
     "LocallyConnected1D",
     "LocallyConnected2D",
     "LpPooling2D",
@@ -43,6 +52,11 @@ __all__ = [
     "Maxout",
     "MixedPooling2D",
     "PartiallyConnected2D",
+    "RBFOutput",
+    "ScaledTanh",
+    "Squash",
+    "SqueezeExcite",
+    "StochasticDepth",
     "StochasticPooling2D",
     "StridedConv2D",
     "TrainableSubsampling2D",

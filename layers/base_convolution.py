@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from .checks import check_bool, check_pair, check_positive_int, check_word
+from .checks import check_bool, check_data_format, check_pair, check_positive_int
 from .padding import check_padding, output_shape_2d, pad_amounts_2d, pad_images
 
 
@@ -33,11 +33,7 @@ class BaseConvolution(keras.layers.Layer):
         self.kernel_size = check_pair("kernel_size", kernel_size)
         self.strides = check_pair("strides", strides)
         self.padding = check_padding(padding)
-        self.data_format = check_word(
-            "data_format",
-            keras.config.image_data_format() if data_format is None else data_format,
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
         self.activation = keras.activations.get(activation)
         self.use_bias = check_bool("use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from .checks import check_pair, check_word
+from .checks import check_data_format, check_pair
 from .padding import POOL_WORDS, check_padding, output_shape_2d, pad_amounts_2d, pad_images
 
 
@@ -27,11 +27,7 @@ class BasePooling2D(keras.layers.Layer):
                 "`padding` must be smaller than `pool_size`, so that every window holds a real cell. "
                 f"Received: padding={padding!r}, pool_size={pool_size!r}"
             )
-        self.data_format = check_word(
-            "data_format",
-            keras.config.image_data_format() if data_format is None else data_format,
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
         self.channel_axis = -1 if self.data_format == "channels_last" else 1
         self.input_spec = keras.layers.InputSpec(ndim=4)
 

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from .checks import check_number, check_positive_int, check_word
+from .checks import check_data_format, check_number, check_positive_int, check_word
 from .numerics import root
 
 
@@ -40,11 +40,7 @@ class ChannelPooling2D(keras.layers.Layer):
         self.strides = self.pool_size if strides is None else check_positive_int("strides", strides)
         self.mode = check_word("mode", mode, ("max", "average", "lp"))
         self.p = check_number("p", p, at_least=1)
-        self.data_format = check_word(
-            "data_format",
-            keras.config.image_data_format() if data_format is None else data_format,
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from .checks import check_positive_int, check_word
+from .checks import check_data_format, check_positive_int
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -32,11 +32,7 @@ class ChannelShuffle(keras.layers.Layer):
     def __init__(self, groups, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.groups = check_positive_int("groups", groups)
-        self.data_format = check_word(
-            "data_format",
-            keras.config.image_data_format() if data_format is None else data_format,
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):

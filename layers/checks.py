@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import keras
+
 
 def is_int(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -43,6 +45,12 @@ def check_word(name, value, words):
     if value not in words:
         raise ValueError(f"`{name}` must be one of {quoted(words)}. Received: {name}={value!r}")
     return value
+
+
+def check_data_format(value):
+    """`value`, or Keras's configured format for None, or a ValueError that shows it."""
+    value = keras.config.image_data_format() if value is None else value
+    return check_word("data_format", value, ("channels_last", "channels_first"))
 
 
 def check_pair(name, value):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from .checks import check_bool, check_number, check_seed, check_word
+from .checks import check_bool, check_data_format, check_number, check_seed
 from .padding import spatial_axes
 
 
@@ -54,11 +54,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         self.overlapping = check_bool("overlapping", overlapping)
         self.seed = check_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.data_format = check_word(
-            "data_format",
-            keras.config.image_data_format() if data_format is None else data_format,
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from .checks import check_number, check_positive_int, check_word
+from .checks import check_data_format, check_number, check_positive_int, check_word
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -66,11 +66,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.bias = check_number("bias", bias, above=0)
         self.across = check_word("across", across, ("channels", "space"))
         self.reduction = check_word("reduction", reduction, ("sum", "mean"))
-        self.data_format = check_word(
-            "data_format",
-            keras.config.image_data_format() if data_format is None else data_format,
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs):

@@ -63,12 +63,14 @@ class LocallyConnected2D(BaseConvolution):
         self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
 
     def convolve(self, images):
-        cells = window_cells(images, self.kernel_size, self.strides, self.data_format)
-        patches = ops.concatenate(cells, self.channel_axis)
-        rows, columns = (patches.shape[axis] for axis in spatial_axes(self.data_format))
-        kernel = ops.reshape(self.kernel, (rows, columns, *self.kernel.shape[1:]))
+        # Positions first, as the products of matrices need them: moving the image costs less than its patches.
         last = self.data_format == "channels_last"
-        return ops.einsum("bijk,ijkf->bijf" if last else "bkij,ijkf->bfij", patches, kernel)
+        images = ops.transpose(images, (1, 2, 0, 3) if last else (2, 3, 0, 1))
+        patches = ops.concatenate(window_cells(images, self.kernel_size, self.strides, (0, 1)), -1)
+        rows, columns, _, cells = patches.shape
+        outputs = ops.matmul(ops.reshape(patches, (rows * columns, -1, cells)), self.kernel)
+        outputs = ops.reshape(outputs, (rows, columns, -1, self.filters))
+        return ops.transpose(outputs, (2, 0, 1, 3) if last else (2, 3, 0, 1))
 
     def bias_of_outputs(self):
         return self.bias if self.data_format == "channels_last" else ops.transpose(self.bias, (2, 0, 1))

@@ -2,6 +2,7 @@ import keras
 
 from .checks import check_bool, check_pair, check_positive_int
 from .conv2d import Conv2D
+from .initializers import copy_of
 from .padding import check_padding
 
 
@@ -74,9 +75,8 @@ class MLPConv2D(keras.layers.Layer):
                 data_format=data_format,
                 activation=activation,
                 use_bias=use_bias,
-                # Each with draws of its own, which one object would repeat.
-                kernel_initializer=_copy(self.kernel_initializer),
-                bias_initializer=_copy(self.bias_initializer),
+                kernel_initializer=copy_of(self.kernel_initializer),
+                bias_initializer=copy_of(self.bias_initializer),
                 kernel_regularizer=self.kernel_regularizer,
                 bias_regularizer=self.bias_regularizer,
                 dtype=self.dtype_policy,
@@ -117,7 +117,3 @@ class MLPConv2D(keras.layers.Layer):
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
         }
-
-
-def _copy(initializer):
-    return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer

@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from .checks import check_positive_int, check_word
+from .checks import check_data_format, check_positive_int
+from .initializers import copy_of
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -30,18 +31,12 @@ class SqueezeExcite(keras.layers.Layer):
         Hu, Shen & Sun, Squeeze-and-excitation networks, 2018 (arXiv 1709.01507).
     """
 
-    def __init__(
-        self, ratio=16, kernel_initializer="he_normal", kernel_regularizer=None, data_format=None, **kwargs
-    ):
+    def __init__(self, ratio=16, kernel_initializer="he_normal", kernel_regularizer=None, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.ratio = check_positive_int("ratio", ratio)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.data_format = check_word(
-            "data_format",
-            keras.config.image_data_format() if data_format is None else data_format,
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
         self.channel_axis = -1 if self.data_format == "channels_last" else 1
         self.input_spec = keras.layers.InputSpec(ndim=4)
 

@@ -3,6 +3,7 @@ from keras import ops
 
 from .base_pooling2d import BasePooling2D
 from .checks import check_seed
+from .padding import spatial_axes
 from .windows import window_cells
 
 
@@ -53,7 +54,8 @@ class StochasticPooling2D(BasePooling2D):
         return self.run(self.draw if training else self.pool, inputs)
 
     def draw(self, images):
-        cells = window_cells(self.pad(ops.relu(images)), self.pool_size, self.strides, self.data_format)
+        images = self.pad(ops.relu(images))
+        cells = window_cells(images, self.pool_size, self.strides, spatial_axes(self.data_format))
         total = sum(cells)
         mark = keras.random.uniform(ops.shape(total), dtype=total.dtype, seed=self.seed_generator) * total
         below, drawn = ops.zeros_like(total), ops.zeros_like(total)

@@ -9,12 +9,12 @@ from keras import ops
 from .padding import pad_images, spatial_axes
 
 
-def window_cells(images, window, strides, data_format):
-    """For each cell of the window, row by row, what it holds at every position: height * width tensors."""
+def window_cells(images, window, strides, axes):
+    """For each cell of a window over `axes`, row by row, what it holds at every position: height * width tensors."""
     cells = []
     for offsets in np.ndindex(window):
         index = [slice(None)] * 4
-        for axis, first, k, s in zip(spatial_axes(data_format), offsets, window, strides, strict=True):
+        for axis, first, k, s in zip(axes, offsets, window, strides, strict=True):
             index[axis] = slice(first, first + 1 - k or None, s)
         cells.append(images[tuple(index)])
     return cells
@@ -24,7 +24,7 @@ def weighted_sum(images, weights, strides, data_format):
     """Sum of the window's cells times `weights`, an array (height, width), of each channel alone."""
     if keras.backend.backend() == "jax":
         # XLA fuses the sum into one pass, where its depthwise convolution is slow on a CPU.
-        cells = window_cells(images, weights.shape, strides, data_format)
+        cells = window_cells(images, weights.shape, strides, spatial_axes(data_format))
         return sum(cell * float(weight) for cell, weight in zip(cells, weights.flat, strict=True))
     channels = images.shape[-1 if data_format == "channels_last" else 1]
     kernel = np.repeat(weights[:, :, None, None], channels, axis=2)

@@ -1,0 +1,6 @@
+import keras
+
+
+def copy_of(initializer):
+    """One that draws anew, where the same object would repeat its draws."""
+    return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer

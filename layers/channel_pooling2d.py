@@ -47,25 +47,30 @@ class ChannelPooling2D(keras.layers.Layer):
         self.compute_output_shape(input_shape)
 
     def call(self, inputs):
-        windows = range(self.pool_size)
         if self.mode == "max":
-            pooled = None
-            for first in windows:
-                channels = self._channels(inputs, first)
-                pooled = channels if pooled is None else ops.maximum(pooled, channels)
-            return pooled
+            return self._pool(ops.max_pool, inputs)
         in_float32 = self.compute_dtype in ("float16", "bfloat16")
         images = ops.cast(inputs, "float32" if in_float32 else self.compute_dtype)
         if self.mode == "average":
-            pooled = sum(self._channels(images, first) for first in windows) / self.pool_size
+            pooled = self._pool(ops.average_pool, images)
         else:
             powers = ops.square(images) if self.p == 2 else ops.power(ops.abs(images), self.p)
-            pooled = root(sum(self._channels(powers, first) for first in windows), self.p)
+            pooled = root(self._pool(ops.average_pool, powers) * self.pool_size, self.p)
         return ops.cast(pooled, self.compute_dtype)
 
-    def _channels(self, images, first):
-        channels = slice(first, first + 1 - self.pool_size or None, self.strides)
-        return images[..., channels] if self.data_format == "channels_last" else images[:, channels]
+    def _pool(self, pool, images):
+        """`pool` of a picture whose axes are pixels and channels."""
+        n, *sizes = ops.shape(images)
+        last = self.data_format == "channels_last"
+        if last:
+            height, width, channels = sizes
+            shape, window, strides = (n, height * width, channels, 1), (1, self.pool_size), (1, self.strides)
+        else:
+            channels, height, width = sizes
+            shape, window, strides = (n, channels, height * width, 1), (self.pool_size, 1), (self.strides, 1)
+        pooled = pool(ops.reshape(images, shape), window, strides, "valid", "channels_last")
+        kept = (channels - self.pool_size) // self.strides + 1
+        return ops.reshape(pooled, (n, height, width, kept) if last else (n, kept, height, width))
 
     def compute_output_shape(self, input_shape):
         if len(input_shape) != 4:

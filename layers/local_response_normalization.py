@@ -1,7 +1,9 @@
 import keras
+import numpy as np
 from keras import ops
 
 from .checks import check_data_format, check_number, check_positive_int, check_word
+from .padding import pad_images
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -35,14 +37,14 @@ class LocalResponseNormalization(keras.layers.Layer):
         data_format: `"channels_last"` or `"channels_first"`; None is Keras's configured one.
 
     Input shape:
-        (batch, height, width, channels), or (batch, channels, height, width) for `"channels_first"`; all sizes
-        may be unknown.
+        (batch, height, width, channels), or (batch, channels, height, width) for `"channels_first"`. Height and
+        width may be unknown.
 
     Output shape:
         The input's. Half precision is computed in float32.
 
     Raises:
-        ValueError: for an argument outside of the above, or an input of another rank.
+        ValueError: for an argument outside of the above, or an input of another rank or with unknown channels.
 
     Reference:
         Krizhevsky, Sutskever & Hinton, ImageNet classification with deep convolutional neural networks, 2012.
@@ -67,25 +69,35 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.across = check_word("across", across, ("channels", "space"))
         self.reduction = check_word("reduction", reduction, ("sum", "mean"))
         self.data_format = check_data_format(data_format)
+        self.channel_axis = -1 if self.data_format == "channels_last" else 1
         self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        if input_shape[self.channel_axis] is None:
+            raise ValueError(f"The number of channels must be known. Received: input_shape={tuple(input_shape)}")
 
     def call(self, inputs):
         in_float32 = self.compute_dtype in ("float16", "bfloat16")
         images = ops.cast(inputs, "float32" if in_float32 else self.compute_dtype)
-        activity, cells = ops.square(images), 1
-        channel = 3 if self.data_format == "channels_last" else 1
-        for axis in [channel] if self.across == "channels" else [n for n in (1, 2, 3) if n != channel]:
-            activity, cells = self._window_sum(activity, axis), cells * self.size
+        window_sum = self._sum_over_channels if self.across == "channels" else self._sum_over_space
+        activity = window_sum(ops.square(images))
+        cells = self.size if self.across == "channels" else self.size**2
         alpha = self.alpha / cells if self.reduction == "mean" else self.alpha
         return ops.cast(images * ops.power(self.bias + alpha * activity, -self.beta), self.compute_dtype)
 
-    def _window_sum(self, values, axis):
-        widths = [(0, 0)] * 4
-        widths[axis] = (self.size // 2, (self.size - 1) // 2)
-        padded = ops.pad(values, widths)
-        return sum(
-            padded[(slice(None),) * axis + (slice(first, first + 1 - self.size or None),)] for first in range(self.size)
-        )
+    def _sum_over_channels(self, values):
+        channels = np.arange(values.shape[self.channel_axis])
+        distances = channels[:, None] - channels
+        # A product with a band of ones: one pass, where a sum of slices would copy the image `size` times.
+        band = (distances >= -(self.size // 2)) & (distances <= (self.size - 1) // 2)
+        band = ops.convert_to_tensor(band.astype("float32"), dtype=values.dtype)
+        last = self.data_format == "channels_last"
+        return ops.matmul(values, band) if last else ops.einsum("bchw,co->bohw", values, band)
+
+    def _sum_over_space(self, values):
+        around = self.size // 2, (self.size - 1) // 2
+        padded = pad_images(values, (around, around), self.data_format)
+        return ops.average_pool(padded, self.size, 1, "valid", self.data_format) * self.size**2
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

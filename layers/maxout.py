@@ -40,12 +40,9 @@ class Maxout(keras.layers.Layer):
         self.compute_output_shape(input_shape)
 
     def call(self, inputs):
-        axis = self.axis % len(inputs.shape)
-        largest = None
-        for i in range(self.pieces):
-            values = inputs[(slice(None),) * axis + (slice(i, None, self.pieces),)]
-            largest = values if largest is None else ops.maximum(largest, values)
-        return largest
+        axis, sizes = self.axis % len(inputs.shape), ops.shape(inputs)
+        groups = inputs.shape[axis] // self.pieces, self.pieces
+        return ops.max(ops.reshape(inputs, (*sizes[:axis], *groups, *sizes[axis + 1 :])), axis + 1)
 
     def compute_output_shape(self, input_shape):
         shape = list(input_shape)

@@ -1,3 +1,5 @@
+import math
+
 import keras
 from keras import ops
 
@@ -58,6 +60,11 @@ class LocallyConnected1D(LocallyConnected2D):
     def bias_of_outputs(self):
         bias = ops.expand_dims(self.bias, 1)
         return bias if self.data_format == "channels_last" else ops.transpose(bias, (2, 0, 1))
+
+    @property
+    def multiplications(self):
+        """Multiplications of one image with weights: no weight serves two positions."""
+        return math.prod(self.kernel.shape)
 
     def call(self, inputs):
         return ops.squeeze(super().call(ops.expand_dims(inputs, self._column_axis)), self._column_axis)

@@ -62,6 +62,11 @@ class LocallyConnected2D(BaseConvolution):
         self.add_bias((rows, columns, self.filters))
         self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
 
+    @property
+    def multiplications(self):
+        """Multiplications of one image with weights: no weight serves two positions."""
+        return math.prod(self.kernel.shape)
+
     def convolve(self, images):
         # Positions first, as the products of matrices need them: moving the image costs less than its patches.
         last = self.data_format == "channels_last"

@@ -65,6 +65,11 @@ class RBFOutput(keras.layers.Layer):
         distances = ops.sum(ops.square(values - ops.cast(self.centers, values.dtype)), -1)
         return ops.cast(-distances, self.compute_dtype)
 
+    @property
+    def multiplications(self):
+        """Multiplications of one image with weights: the square of each difference."""
+        return self._given.size
+
     def compute_output_shape(self, input_shape):
         return (input_shape[0], len(self._given))
 

@@ -1,3 +1,5 @@
+import math
+
 import keras
 from keras import ops
 
@@ -64,6 +66,11 @@ class SqueezeExcite(keras.layers.Layer):
         spatial = (1, 2) if self.data_format == "channels_last" else (2, 3)
         scales = self.excite(self.squeeze(ops.mean(inputs, spatial)))
         return inputs * ops.expand_dims(scales, spatial)
+
+    @property
+    def multiplications(self):
+        """Multiplications of one image with weights: each of both kernels once."""
+        return math.prod(self.squeeze.kernel.shape) + math.prod(self.excite.kernel.shape)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -96,14 +96,16 @@ def of(model):
         sees[layer.output.name] = field, jump
         kernels = [v for v in layer.weights if "kernel" in v.name]
         positions = prod(_spatial(layer, shape_out))
+        # A layer that does not use every weight at every position says itself how often it multiplies.
+        macs = getattr(layer, "multiplications", sum(prod(kernel.shape) for kernel in kernels) * positions)
         rows.append(
             Row(
                 name=layer.name,
                 kind=type(layer).__name__,
                 output_shape=shape_out,
                 params=sum(prod(v.shape) for v in layer.trainable_weights),
-                macs=sum(prod(kernel.shape) for kernel in kernels) * positions,
-                other=0 if kernels else prod(shape_out) * prod(size),
+                macs=macs,
+                other=0 if macs else prod(shape_out) * prod(size),
                 receptive_field=field,
                 jump=jump,
                 same_as=getattr(layer, "same_as", None),

@@ -159,3 +159,17 @@ def test_layers_without_a_window_or_with_positions_of_their_own():
     assert mean.receptive_field == (8, 8)
     assert dense.macs == 2 * 3 * 5
     assert score.macs == 10 * 10
+
+
+def test_weights_that_do_not_serve_every_position_are_counted_as_often_as_they_multiply():
+    """By hand: 6·6 positions of 3·3·2 weights for 4 maps; squeezed to 4/4 units and back."""
+    from convzoo.models.zoo import plan_rows
+
+    rows = {
+        "local": {"_target_": "convzoo.layers.LocallyConnected2D", "filters": 4, "kernel_size": 3},
+        "gate": {"_target_": "convzoo.layers.SqueezeExcite", "ratio": 4},
+        "score": {"_target_": "convzoo.layers.FullyConnected", "units": 10},
+    }
+    local, gate, _ = plan_rows(rows, (8, 8, 2), 10, "local").rows
+    assert local.macs == 6 * 6 * 3 * 3 * 2 * 4
+    assert gate.macs == 4 * 1 + 1 * 4

@@ -132,6 +132,8 @@ def _apply(rows, stride, pooling, rates):
         if axis == "pool" and pooling:
             row = {**pooling["row"], **{key: row[key] for key in KEPT if key in row}, "axis": "pool"}
         elif axis == "strided" and pooling and pooling["kind"] != "strided":
+            if f"{name}_pool" in rows:
+                raise UserError(f"`pooling` puts a row `{name}_pool` behind `{name}`, and there is one of that name")
             waiting = {
                 f"{name}_pool": {
                     **pooling["row"],

@@ -56,11 +56,6 @@ class _Inverse(keras.optimizers.schedules.LearningRateSchedule):
         return {"learning_rate": self.learning_rate}
 
 
-def is_decayed(variable):
-    """Weight decay reaches kernels alone: no bias, and no scale or offset of a normalization."""
-    return len(variable.shape) > 1
-
-
 class L2SGD(keras.optimizers.SGD):
     """SGD with L2 regularisation as the papers mean it: λw is added to the gradient and goes through the momentum.
 

@@ -17,6 +17,8 @@ def main(config):
     settings = OmegaConf.to_container(config, resolve=True)
     data.check(settings.get("data"))
     settings = recipe.resolve(settings)
+    if not config.plan:
+        data.look(settings["data"])
     precision = backend.start(config.precision)
 
     from convzoo.models import zoo

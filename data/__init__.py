@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["Dataset", "Split", "check", "load"]
+__all__ = ["Dataset", "Split", "check", "load", "look"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,17 @@ def check(config: Mapping):
     from . import splits
 
     splits.check_config(config)
+
+
+def look(config: Mapping):
+    """Refuses a set that `load` could not have, within seconds, before TensorFlow is imported.
+
+    Args and errors as those of `load`.
+    """
+    if config["source"] == "tfds":
+        from . import tfds_source
+
+        tfds_source.look(config["tfds"], config["directory"])
 
 
 def load(config: Mapping) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -32,15 +33,39 @@ def read(name, directory=None):
         UserError: an unknown set or version; a half-prepared folder; a wrong archive; no archive and no
             network; a preparation that fails, on a full disk for one. What was there stays.
     """
-    if not re.fullmatch(r"[\w/]+:\d+\.\d+\.\d+", str(name)):
-        raise UserError(f"`data.tfds` must be builder:version, as cifar10:3.0.2. Received: {name}")
-    directory = Path(directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
-    try:
+    directory = _directory(name, directory)
+    with _named(name, directory):
         arrays = _read(name, directory)
-    except OSError as error:
-        raise UserError(f"{name} cannot be read in {directory}: {_line(error)}") from error
     parts = {part: (arrays[f"{part}_x"], arrays[f"{part}_y"]) for part in ("train", "test")}
     return parts, f"{name} of TensorFlow Datasets in {directory}"
+
+
+def look(name, directory=None):
+    """Refuses, in seconds and without TensorFlow, what `read` could not have: it tells what is missing.
+
+    Args and errors as those of `read`.
+    """
+    directory = _directory(name, directory)
+    folder = directory.joinpath(*name.split(":"))
+    with _named(name, directory):
+        if not folder.exists():
+            _preparation(name, directory, folder)
+        else:
+            _refuse_fault(name, folder)
+
+
+def _directory(name, directory):
+    if not re.fullmatch(r"[\w/]+:\d+\.\d+\.\d+", str(name)):
+        raise UserError(f"`data.tfds` must be builder:version, as cifar10:3.0.2. Received: {name}")
+    return Path(directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
+
+
+@contextlib.contextmanager
+def _named(name, directory):
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{name} cannot be read in {directory}: {_line(error)}") from error
 
 
 def _read(name, directory):
@@ -50,11 +75,15 @@ def _read(name, directory):
         return arrays
     if not folder.exists():
         _prepare(name, directory, folder)
-    if fault := _fault(folder):
-        raise UserError(f"{folder} is not a whole {name}: {fault}. Move the folder away and run again")
+    _refuse_fault(name, folder)
     arrays = _decode(name, directory, folder)
     cache.save(copy, cache.fingerprint(folder), arrays)
     return arrays
+
+
+def _refuse_fault(name, folder):
+    if fault := _fault(folder):
+        raise UserError(f"{folder} is not a whole {name}: {fault}. Move the folder away and run again")
 
 
 def _fault(folder):
@@ -79,16 +108,14 @@ def _fault(folder):
     return None
 
 
-def _prepare(name, directory, folder):
+def _preparation(name, directory, folder):
+    """The builder of what is not there yet, and what it prepares from, once all of it is at hand or can be fetched."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(
             f"{name} is not in {directory}, and nothing can be written to {existing}. "
             "Choose another folder with data.directory="
         )
-    for leftover in folder.parent.glob(f"incomplete.*_{folder.name}"):
-        log.warning("%s is of a preparation that was cut short, or still runs; it is not used", leftover)
-
     import tensorflow_datasets as tfds
 
     try:
@@ -99,11 +126,17 @@ def _prepare(name, directory, folder):
     own = downloads / "manual" / builder.name
     manual = own if own.is_dir() else own.parent
     _require_archives(builder, downloads, manual, own)
-    config = tfds.download.DownloadConfig(
+    return builder, tfds.download.DownloadConfig(
         manual_dir=manual,
         # MNIST and Fashion-MNIST have archives of the same names: apart, one is never taken for the other.
         extract_dir=downloads / "extracted" / builder.name,
     )
+
+
+def _prepare(name, directory, folder):
+    builder, config = _preparation(name, directory, folder)
+    for leftover in folder.parent.glob(f"incomplete.*_{folder.name}"):
+        log.warning("%s is of a preparation that was cut short, or still runs; it is not used", leftover)
     try:
         builder.download_and_prepare(download_config=config)
     except Exception as error:

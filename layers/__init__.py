@@ -3,9 +3,12 @@
 from .adaptive_polyphase_pooling2d import AdaptivePolyphasePooling2D
 from .average_pooling2d import AveragePooling2D
 from .blur_pooling2d import BlurPooling2D
+from .branches import Branches
+from .channel_padding import ChannelPadding
 from .channel_pooling2d import ChannelPooling2D
 from .channel_shuffle import ChannelShuffle
 from .conv2d import Conv2D
+from .densely_connected import DenselyConnected
 from .fractional_max_pooling2d import FractionalMaxPooling2D
 from .fully_connected import FullyConnected
 from .global_contrast_normalization import GlobalContrastNormalization
@@ -21,6 +24,8 @@ from .mixed_pooling2d import MixedPooling2D
 from .mlp_conv2d import MLPConv2D
 from .partially_connected2d import PartiallyConnected2D
 from .rbf_output import RBFOutput
+from .repeat import Repeat
+from .residual import Residual
 from .scaled_tanh import ScaledTanh
 from .squash import Squash
 from .squeeze_excite import SqueezeExcite
@@ -35,9 +40,12 @@ __all__ = [
     "AdaptivePolyphasePooling2D",
     "AveragePooling2D",
     "BlurPooling2D",
+    "Branches",
+    "ChannelPadding",
     "ChannelPooling2D",
     "ChannelShuffle",
     "Conv2D",
+    "DenselyConnected",
     "FractionalMaxPooling2D",
     "FullyConnected",
     "GlobalContrastNormalization",
@@ -53,6 +61,8 @@ __all__ = [
     "MixedPooling2D",
     "PartiallyConnected2D",
     "RBFOutput",
+    "Repeat",
+    "Residual",
     "ScaledTanh",
     "Squash",
     "SqueezeExcite",

@@ -5,7 +5,7 @@ import keras
 from .. import UserError
 from ..layers.padding import output_size, pad_amounts, per_axis
 from . import targets
-from .axes import is_rows
+from .axes import map_rows
 from .geometry import window
 
 
@@ -26,12 +26,12 @@ def expand(rows, shared):
         short = row["_target_"].rpartition(".")[2]
         reached.add(short)
         row = {**shared.get(short, {}), **row}
-        return {
-            key: {name: expanded(inner) for name, inner in value.items()} if is_rows(value) else value
-            for key, value in row.items()
-        }
+        return {key: map_rows(value, expanded_all) for key, value in row.items()}
 
-    result = {name: expanded(row) for name, row in rows.items()}
+    def expanded_all(rows):
+        return {name: expanded(row) for name, row in rows.items()}
+
+    result = expanded_all(rows)
     if unused := set(shared) - reached:
         raise UserError(f"`model.shared.{sorted(unused)[0]}` reaches no row: no layer of that class is there")
     return result

@@ -110,12 +110,19 @@ def is_rows(value):
     )
 
 
-def _every(rows):
-    for row in rows.values():
-        yield row
-        for value in row.values():
-            if is_rows(value):
-                yield from _every(value)
+def map_rows(value, change):
+    """`value` with every mapping of rows in it, those of branches too, as `change` leaves it."""
+    if is_rows(value):
+        return change(value)
+    return {key: map_rows(inner, change) for key, inner in value.items()} if isinstance(value, Mapping) else value
+
+
+def _every(value):
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            yield value
+        for inner in value.values():
+            yield from _every(inner)
 
 
 def _apply(rows, stride, pooling, rates):
@@ -125,7 +132,7 @@ def _apply(rows, stride, pooling, rates):
         if waiting and not (_NORMALIZATION.search(row["_target_"]) or _ACTIVATION.search(row["_target_"])):
             result.update(waiting)
             waiting = None
-        row = {key: _apply(value, stride, pooling, rates) if is_rows(value) else value for key, value in row.items()}
+        row = {key: map_rows(value, lambda rows: _apply(rows, stride, pooling, rates)) for key, value in row.items()}
         axis = row.get("axis")
         if axis in SITES and stride != PAPER:
             row["strides"] = stride

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from ..layers.padding import pad_amounts, per_axis
+
 
 class Window(NamedTuple):
     """A window over a map: `size`, `strides`, `dilation` per axis, and `padding` as the layer was given it."""
@@ -10,6 +12,20 @@ class Window(NamedTuple):
     strides: tuple[int, int]
     dilation: tuple[int, int]
     padding: object
+
+    @property
+    def reach(self):
+        """Cells that the window spans, per axis."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.size, self.dilation, strict=True))
+
+    def padded_before(self, sizes):
+        """Cells added at the top and at the left of a map of `sizes`, per axis."""
+        return tuple(
+            pad_amounts(padding, *axis)[0]
+            for padding, *axis in zip(
+                per_axis(self.padding), sizes, self.size, self.strides, self.dilation, strict=True
+            )
+        )
 
 
 def window(layer):

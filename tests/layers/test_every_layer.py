@@ -15,9 +15,12 @@ from convzoo.layers import (
     AdaptivePolyphasePooling2D,
     AveragePooling2D,
     BlurPooling2D,
+    Branches,
+    ChannelPadding,
     ChannelPooling2D,
     ChannelShuffle,
     Conv2D,
+    DenselyConnected,
     FractionalMaxPooling2D,
     FullyConnected,
     GlobalContrastNormalization,
@@ -33,6 +36,8 @@ from convzoo.layers import (
     MLPConv2D,
     PartiallyConnected2D,
     RBFOutput,
+    Repeat,
+    Residual,
     ScaledTanh,
     Squash,
     SqueezeExcite,
@@ -88,6 +93,12 @@ LAYERS = [
     FullyConnected(5, activation="tanh", bias_initializer="ones"),
     GlobalContrastNormalization(1, use_std=True, sqrt_bias=10, min_divisor=1e-6),
     ZCAWhitening(0.2),
+    ChannelPadding(5, "around"),
+    Branches({"one": [keras.layers.Conv2D(2, 3, padding="same"), keras.layers.ReLU()], "itself": []}),
+    Residual(keras.layers.Conv2D(4, 3, 2, padding="same"), "projection", activation="relu"),
+    Residual([keras.layers.Conv2D(4, 3, 2, padding="same")], {"one": keras.layers.Conv2D(4, 1, 2)}),
+    Repeat([keras.layers.Conv2D(2, 1, activation="relu"), keras.layers.BatchNormalization()], 2),
+    DenselyConnected(Conv2D(1, 3, padding="half"), 2),
 ]
 IMAGES = np.random.default_rng(0).normal(size=(8, 6, 6, 2)).astype("float32")
 
@@ -97,12 +108,23 @@ def images_for(layer):
     return IMAGES.reshape(8, 12, 6) if isinstance(layer, LocallyConnected1D) else IMAGES
 
 
+def with_policy(layer, policy):
+    """A copy whose dtype policy is `policy`, and that of the layers inside it."""
+
+    def changed(config):
+        if isinstance(config, dict):
+            return {key: policy if key == "dtype" else changed(value) for key, value in config.items()}
+        return [changed(value) for value in config] if isinstance(config, list) else config
+
+    return type(layer).from_config(changed(layer.get_config()))
+
+
 def model_of_all(policy="float32"):
     """Every layer on the same image, side by side."""
     inputs = keras.Input((6, 6, 2))
     outputs = []
     for layer in LAYERS:
-        copy = type(layer).from_config({**layer.get_config(), "dtype": policy})
+        copy = with_policy(layer, policy)
         if hasattr(copy, "adapt"):
             copy.adapt(IMAGES)
         images = keras.layers.Reshape(images_for(layer).shape[1:])(inputs)
@@ -165,7 +187,7 @@ def test_one_compiled_step(policy):
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
 def test_mixed_precision(layer):
     """Values in bfloat16, but where a layer says float32; weights in float32; the same but for rounding."""
-    mixed = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
+    mixed = with_policy(layer, "mixed_bfloat16")
     full = type(layer).from_config(layer.get_config())
     images = images_for(layer)
     for each in (mixed, full):

@@ -1,0 +1,144 @@
+"""Rows that hold rows: what the axes, the shared settings and the plan make of them."""
+
+import keras
+import pytest
+
+from convzoo import UserError
+from convzoo.models import axes
+from convzoo.models.assemble import assemble, expand
+from convzoo.models.zoo import plan_rows
+
+
+def row(target, **arguments):
+    return {"_target_": target, **arguments}
+
+
+def conv(filters, kernel_size, **arguments):
+    return row("keras.layers.Conv2D", filters=filters, kernel_size=kernel_size, padding="same", **arguments)
+
+
+BLOCK = row(
+    "convzoo.layers.Residual",
+    body={"conv1": conv(4, 3, activation="relu"), "drop": row("keras.layers.Dropout", rate=0.3, axis="dropout")},
+)
+DOWN = row(
+    "convzoo.layers.Residual",
+    body={"conv1": conv(8, 3, strides=2, activation="relu", axis="strided")},
+    shortcut={"project": conv(8, 1, strides=2, axis="strided")},
+)
+FORK = row(
+    "convzoo.layers.Branches",
+    branches={
+        "down": {"conv": conv(8, 3, strides=2, axis="strided")},
+        "pool": {"pool": row("convzoo.layers.MaxPooling2D", pool_size=3, strides=2, padding="same", axis="pool")},
+    },
+)
+END = {"mean": row("keras.layers.GlobalAveragePooling2D"), "score": row("keras.layers.Dense", units=10)}
+MAX = {"kind": "max", "row": row("convzoo.layers.MaxPooling2D")}
+
+
+def planned(rows, image_shape=(16, 16, 4)):
+    return plan_rows({**rows, **END}, image_shape, 10, "network")
+
+
+def find(plan, *path):
+    rows = plan.rows
+    for name in path:
+        (found,) = (each for each in rows if each.name == name)
+        rows = found.inside
+    return found
+
+
+def test_the_plan_shows_the_inside_and_counts_it_once():
+    plan = planned({"block": BLOCK})
+    assert [(r.name, depth) for r, depth in plan.walk()] == [
+        ("block", 0),
+        ("body", 1),
+        ("conv1", 2),
+        ("drop", 2),
+        ("add", 1),
+        ("mean", 0),
+        ("score", 0),
+    ]
+    assert find(plan, "block").params == find(plan, "block", "body", "conv1").params == 3 * 3 * 4 * 4 + 4
+    assert find(plan, "block").macs == 16 * 16 * 3 * 3 * 4 * 4
+    assert plan.params == 148 + 4 * 10 + 10
+    assert "    conv1" in str(plan)
+
+
+def test_copies_are_counted_each():
+    plan = planned({"stage": row("convzoo.layers.Repeat", times=3, body={"block": BLOCK})})
+    assert [inner.name for inner in find(plan, "stage").inside] == ["block_1", "block_2", "block_3"]
+    assert find(plan, "stage").params == 3 * 148
+    assert [inner.receptive_field for inner in find(plan, "stage").inside] == [(3, 3), (5, 5), (7, 7)]
+
+
+def test_a_join_sees_what_any_branch_sees():
+    """One branch sees the pixels from 2 before to 0, the other from 0 to 2 after: together five."""
+    before = row("convzoo.layers.Conv2D", filters=4, kernel_size=3, padding=[[2, 0], [2, 0]])
+    after = row("convzoo.layers.Conv2D", filters=4, kernel_size=3, padding=[[0, 2], [0, 2]])
+    branches = {"before": {"conv": before}, "after": {"conv": after}}
+    plan = planned({"fork": row("convzoo.layers.Branches", branches=branches, merge="add")})
+    assert find(plan, "fork", "before").receptive_field == (3, 3)
+    assert find(plan, "fork").receptive_field == (5, 5)
+
+
+def test_branches_of_different_strides_cannot_be_joined():
+    """On a map of one cell the sizes agree all the same."""
+    branches = {"down": {"conv": conv(4, 1, strides=2)}, "itself": {}}
+    with pytest.raises(UserError, match="`concatenate` joins branches of different strides: 2×2, 1×1 pixels"):
+        planned({"fork": row("convzoo.layers.Branches", branches=branches)}, (1, 1, 4))
+
+
+def test_stride_reaches_the_sites_of_all_branches():
+    rows = axes.apply({"down": DOWN, "fork": FORK}, stride=1)
+    assert find(planned(rows), "down").output_shape == (16, 16, 8)
+    assert find(planned(rows), "fork").output_shape == (16, 16, 16)
+
+
+def test_pooling_fills_the_sites_of_body_and_shortcut_alike():
+    plan = planned(axes.apply({"down": DOWN}, pooling=MAX))
+    for chain, name in (("body", "conv1"), ("shortcut", "project")):
+        convolution, pool = find(plan, "down", chain).inside
+        assert (convolution.name, convolution.output_shape) == (name, (16, 16, 8))
+        assert (pool.name, pool.kind, pool.output_shape) == (f"{name}_pool", "MaxPooling2D", (8, 8, 8))
+
+
+def test_pooling_reaches_rows_of_branches():
+    average = {"kind": "average", "row": row("convzoo.layers.AveragePooling2D")}
+    fork = axes.apply({"fork": FORK}, pooling=average)["fork"]["branches"]
+    assert list(fork["down"]) == ["conv", "conv_pool"]
+    assert fork["pool"]["pool"] == {**FORK["branches"]["pool"]["pool"], "_target_": "convzoo.layers.AveragePooling2D"}
+    assert FORK["branches"]["pool"]["pool"]["_target_"] == "convzoo.layers.MaxPooling2D"
+
+
+def test_dropout_reaches_the_template_of_copies():
+    rows = {"stage": row("convzoo.layers.Repeat", times=2, body={"block": BLOCK})}
+    model = assemble({**axes.apply(rows, dropout=0.1), **END}, (8, 8, 4), 10)
+    rates = [layer.rate for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [0.1, 0.1]
+    plan = planned(axes.apply(rows, dropout=0))
+    assert "Dropout" not in {inner.kind for inner, _ in plan.walk()}
+
+
+def test_the_axes_are_described_by_rows_inside_rows():
+    kinds = {"max": row("convzoo.layers.MaxPooling2D")}
+    assert axes.describe({"fork": FORK}, kinds)["stride"] == 2
+    assert axes.describe({"block": BLOCK}, kinds)["dropout"] == 0.3
+
+
+def test_shared_settings_reach_rows_of_branches():
+    fork = expand({"fork": FORK}, {"Conv2D": {"use_bias": False}})["fork"]
+    assert fork["branches"]["down"]["conv"]["use_bias"] is False
+
+
+def test_a_target_inside_branches_is_checked():
+    branches = {"a": {"b": row("keras.layers.Lambda")}}
+    with pytest.raises(UserError, match=r"`model\.layers\.fork\.branches\.a\.b\._target_=keras\.layers\.Lambda`"):
+        expand({"fork": row("convzoo.layers.Branches", branches=branches)}, {})
+
+
+def test_what_cannot_be_built_inside_is_named():
+    block = row("convzoo.layers.Residual", body={"deep": row("keras.layers.Conv2D", filters=4, kernel_size=9)})
+    with pytest.raises(UserError, match=r"row `block` of network cannot be built: `body`: `deep`: .*negative"):
+        planned({"block": block}, (8, 8, 4))

@@ -168,12 +168,6 @@ def test_numbers_are_those_of_torch(kernel_size, strides, padding, data_format):
     np.testing.assert_allclose(found.transpose(0, 3, 1, 2) if last else found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_demo_of_cs231n():
-    layer = Conv2D(2, 3, strides=2, padding=1)
-    assert layer(np.zeros((1, 5, 5, 3), "float32")).shape == (1, 3, 3, 2)
-    assert layer.count_params() == 2 * (3 * 3 * 3 + 1)
-
-
 def test_circular_padding_commutes_with_shifts():
     images = np.random.default_rng(4).normal(size=(1, 6, 6, 2)).astype("float32")
     layer = build(Conv2D(3, 3, padding="half", padding_mode="circular", activation="relu"), images)

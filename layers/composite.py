@@ -95,13 +95,10 @@ def serialized(layer):
     return plain(keras.saving.serialize_keras_object(layer))
 
 
-def copies_of(config, times):
-    """`times` layers of a `serialized` one, with weights of their own, called `name_1`, `name_2` and so on."""
-    inner = config["config"]
-    return [
-        keras.saving.deserialize_keras_object({**config, "config": {**inner, "name": f"{inner['name']}_{i}"}})
-        for i in range(1, times + 1)
-    ]
+def copy_of(config, number):
+    """A layer of a `serialized` one, with weights of its own, called `name_number`."""
+    inner = {**config["config"], "name": f"{config['config']['name']}_{number}"}
+    return keras.saving.deserialize_keras_object({**config, "config": inner})
 
 
 def _build(layer, shape, inside):

@@ -15,6 +15,7 @@ class DenselyConnected(Repeat):
         body: a layer, a list of layers or a mapping whose values are layers, which keeps height and width: the template
             of the copies, not itself in use.
         times: int, number of copies.
+        vary: what differs from copy to copy, as in `Repeat`.
         data_format: `"channels_last"` or `"channels_first"`, which says where the channels are; None is Keras's
             configured one. The layers inside have their own.
 
@@ -32,8 +33,8 @@ class DenselyConnected(Repeat):
         Huang et al., Densely connected convolutional networks, 2016 (arXiv 1608.06993).
     """
 
-    def __init__(self, body, times, data_format=None, **kwargs):
-        super().__init__(body, times, **kwargs)
+    def __init__(self, body, times, vary=None, data_format=None, **kwargs):
+        super().__init__(body, times, vary, **kwargs)
         self.data_format = check_data_format(data_format)
         axis = -1 if self.data_format == "channels_last" else 1
         self.joins = [
@@ -42,8 +43,8 @@ class DenselyConnected(Repeat):
         ]
 
     def flow(self, x, apply):
-        for copy, join in zip(self.copies, self.joins, strict=True):
-            x = apply(join, [x, apply(copy, x)])
+        for layer, join in zip(self.copies, self.joins, strict=True):
+            x = apply(join, [x, apply(layer, x)])
         return x
 
     def get_config(self):

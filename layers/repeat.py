@@ -1,7 +1,9 @@
+import copy
+
 import keras
 
-from .checks import check_positive_int
-from .composite import Composite, chain, copies_of, serialized
+from .checks import check_number, check_positive_int
+from .composite import Composite, chain, copy_of, serialized
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -12,6 +14,9 @@ class Repeat(Composite):
         body: a layer, a list of layers or a mapping whose values are layers: the template of the copies, not itself
             in use. Copies are called by the layer's name, or `body` for several, and a number from 1: `block_1`.
         times: int, number of copies.
+        vary: what differs from copy to copy: a mapping from the name of a layer, the body's or one inside it, to a
+            mapping from its argument to (first, last), numbers between which the copies take even steps:
+            `{"drop": {"rate": (0.0, 0.5)}}`. None: nothing.
 
     Input shape:
         What the body takes.
@@ -23,16 +28,57 @@ class Repeat(Composite):
         ValueError: for an argument outside of the above, or an input that a copy refuses.
     """
 
-    def __init__(self, body, times, **kwargs):
+    def __init__(self, body, times, vary=None, **kwargs):
         super().__init__(**kwargs)
         self.times = check_positive_int("times", times)
         self.body = serialized(chain("body", body, alone=True))
-        self.copies = copies_of(self.body, self.times)
+        self.vary = _checked(vary, self.body)
+        self.copies = [copy_of(_varied(self.body, self.vary, i / max(times - 1, 1)), i + 1) for i in range(times)]
 
     def flow(self, x, apply):
-        for copy in self.copies:
-            x = apply(copy, x)
+        for layer in self.copies:
+            x = apply(layer, x)
         return x
 
     def get_config(self):
-        return {**super().get_config(), "body": self.body, "times": self.times}
+        return {**super().get_config(), "body": self.body, "times": self.times, "vary": self.vary}
+
+
+def _checked(vary, body):
+    try:
+        vary = {
+            name: {
+                argument: (check_number("first", first), check_number("last", last))
+                for argument, (first, last) in each.items()
+            }
+            for name, each in (vary or {}).items()
+        }
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(
+            "`vary` must be None or a mapping from names of layers to mappings from arguments to (first, last), two "
+            f"numbers. Received: vary={vary!r}"
+        ) from None
+    named = {each["name"]: each for each in _configs(body)}
+    for name, each in vary.items():
+        if name not in named or set(each) - set(named[name]):
+            raise ValueError(f"`vary` must name layers of `body` and their arguments. Received: {name!r}: {each!r}")
+    return vary
+
+
+def _configs(value):
+    """The `config` of every layer in a serialized one."""
+    if isinstance(value, dict):
+        if isinstance(value.get("config"), dict) and "name" in value["config"]:
+            yield value["config"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _configs(inner)
+
+
+def _varied(body, vary, fraction):
+    body = copy.deepcopy(body)
+    for config in _configs(body):
+        for argument, (first, last) in vary.get(config["name"], {}).items():
+            config[argument] = first + fraction * (last - first)
+    return body

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras.layers import BatchNormalization, Conv2D, Dense, Dropout, GlobalAveragePooling2D, ReLU
 
-from convzoo.layers import Branches, ChannelPadding, DenselyConnected, Repeat, Residual
+from convzoo.layers import Branches, ChannelPadding, DenselyConnected, Repeat, Residual, StochasticDepth
 
 
 def numpy(x):
@@ -152,6 +152,17 @@ def test_copies_have_weights_and_names_of_their_own():
     assert len(set(kernels)) == 3
 
 
+def test_what_varies_takes_even_steps(tmp_path):
+    """Stochastic depth: the rate grows with the depth (Huang et al. 2016, figure 2)."""
+    body = Residual([StochasticDepth(0.1, name="drop")], name="block")
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, Repeat(body, 5, {"drop": {"rate": [0.1, 0.5]}}, name="stage")(inputs))
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.models.load_model(tmp_path / "model.keras")):
+        rates = [block.body.layers[0].rate for block in each.get_layer("stage").copies]
+        np.testing.assert_allclose(rates, [0.1, 0.2, 0.3, 0.4, 0.5])
+
+
 def test_one_initializer_in_the_template_draws_anew_in_every_copy():
     initializer = keras.initializers.HeNormal()
     layer = Repeat([Conv2D(1, 1, kernel_initializer=initializer), Conv2D(1, 1, kernel_initializer=initializer)], 2)
@@ -210,6 +221,9 @@ def test_a_layer_in_two_places_is_refused():
         (lambda: Residual("conv"), "`body` must be a layer.*Received: body='conv'"),
         (lambda: Residual([], "padded"), "`shortcut` must be.*Received: shortcut='padded'"),
         (lambda: Repeat(scale(1), 0), "`times` must be a positive integer.*Received: times=0"),
+        (lambda: Repeat(scale(1), 2, {"drop": 3}), "`vary` must be None or.*Received: vary={'drop': 3}"),
+        (lambda: Repeat(scale(1), 2, {"drop": {"rate": (0, 1)}}), "`vary` must name layers.*'drop'"),
+        (lambda: Repeat(Dropout(0.5, name="drop"), 2, {"drop": {"rat": (0, 1)}}), "`vary` must name.*'rat'"),
         (lambda: ChannelPadding(2, "before"), "`where`.*Received: where='before'"),
         (lambda: ChannelPadding(2)(np.ones((1, 2, 2, 3))), "at most 2 channels.*\\(1, 2, 2, 3\\)"),
         (lambda: Repeat(Conv2D(1, 3, name="conv"), 3)(PICTURE), "`conv_2`.*\\(1, 2, 2, 1\\)"),

@@ -4,6 +4,9 @@ from .adaptive_polyphase_pooling2d import AdaptivePolyphasePooling2D
 from .average_pooling2d import AveragePooling2D
 from .blur_pooling2d import BlurPooling2D
 from .branches import Branches
+from .capsule_decoder import CapsuleDecoder
+from .capsule_lengths import CapsuleLengths
+from .capsule_margin_loss import CapsuleMarginLoss
 from .channel_padding import ChannelPadding
 from .channel_pooling2d import ChannelPooling2D
 from .channel_shuffle import ChannelShuffle
@@ -23,9 +26,11 @@ from .maxout import Maxout
 from .mixed_pooling2d import MixedPooling2D
 from .mlp_conv2d import MLPConv2D
 from .partially_connected2d import PartiallyConnected2D
+from .primary_capsules import PrimaryCapsules
 from .rbf_output import RBFOutput
 from .repeat import Repeat
 from .residual import Residual
+from .routing_capsules import RoutingCapsules
 from .scaled_tanh import ScaledTanh
 from .squash import Squash
 from .squeeze_excite import SqueezeExcite
@@ -41,6 +46,9 @@ __all__ = [
     "AveragePooling2D",
     "BlurPooling2D",
     "Branches",
+    "CapsuleDecoder",
+    "CapsuleLengths",
+    "CapsuleMarginLoss",
     "ChannelPadding",
     "ChannelPooling2D",
     "ChannelShuffle",
@@ -60,9 +68,11 @@ __all__ = [
     "Maxout",
     "MixedPooling2D",
     "PartiallyConnected2D",
+    "PrimaryCapsules",
     "RBFOutput",
     "Repeat",
     "Residual",
+    "RoutingCapsules",
     "ScaledTanh",
     "Squash",
     "SqueezeExcite",

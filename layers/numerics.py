@@ -7,3 +7,20 @@ def root(powers, p):
     positive = ops.where(zero, 1.0, powers)
     roots = ops.sqrt(positive) if p == 2 else ops.power(positive, 1 / p)
     return ops.where(zero, 0.0, roots)
+
+
+def one_hot(name, labels, classes, dtype):
+    """(batch, classes) of labels that are so already, or of integers (batch,) or (batch, 1).
+
+    Raises:
+        ValueError: for labels of another shape, with their `name`.
+    """
+    shape = tuple(labels.shape)
+    if len(shape) == 2 and shape[1] == classes:
+        return ops.cast(labels, dtype)
+    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
+        return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes, dtype=dtype)
+    raise ValueError(
+        f"`{name}` must be integers of shape (batch,) or (batch, 1), or of shape (batch, {classes}). "
+        f"Received: a shape of {shape}"
+    )

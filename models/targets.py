@@ -20,7 +20,11 @@ SpatialDropout2D UnitNormalization ZeroPadding2D
 
 ALLOWED = {
     **{f"keras.layers.{name}": getattr(keras.layers, name) for name in KERAS_LAYERS},
-    **{f"convzoo.layers.{name}": getattr(layers, name) for name in layers.__all__},
+    **{
+        f"convzoo.layers.{name}": cls
+        for name in layers.__all__
+        if issubclass(cls := getattr(layers, name), keras.Layer)
+    },
 }
 PREPROCESSING = {
     target: ALLOWED[target]

@@ -58,6 +58,7 @@ def test_a_row_that_cannot_be_built_is_named_in_one_line(row, words):
         "keras.Model",
         "convzoo.layers.keras.layers.Lambda",
         "convzoo.layers.padding.output_size",
+        "convzoo.layers.CapsuleMarginLoss",
         "convzoo.train.main",
         "hydra.utils.instantiate",
         "Conv2D",

@@ -39,6 +39,7 @@ from .stochastic_pooling2d import StochasticPooling2D
 from .strided_conv2d import StridedConv2D
 from .trainable_subsampling2d import TrainableSubsampling2D
 from .weighted_average_pooling2d import WeightedAveragePooling2D
+from .whitened_conv2d import WhitenedConv2D
 from .zca_whitening import ZCAWhitening
 
 __all__ = [
@@ -81,5 +82,6 @@ __all__ = [
     "StridedConv2D",
     "TrainableSubsampling2D",
     "WeightedAveragePooling2D",
+    "WhitenedConv2D",
     "ZCAWhitening",
 ]

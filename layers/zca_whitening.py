@@ -5,8 +5,7 @@ import numpy as np
 from keras import ops
 
 from .checks import check_number
-
-ROWS = 4096
+from .covariance import batches, mean_and_covariance
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -64,30 +63,20 @@ class ZCAWhitening(keras.layers.Layer):
         Raises:
             ValueError: for data without an image or of another shape than the layer was built for.
         """
-        count, total, products = 0, 0.0, 0.0
-        for batch in _batches(data):
-            batch = np.asarray(ops.convert_to_numpy(batch))
-            if not self.built:
-                self.build((None, *batch.shape[1:]))
-            expected = self.input_spec.shape[1:]
-            if batch.shape[1:] != expected:
-                raise ValueError(f"`data` must be images of shape {expected}. Received: a batch of shape {batch.shape}")
-            rows = batch.reshape(len(batch), -1).astype("float64")
-            if not count:
-                # Far from zero the difference of two large sums would lose the covariance.
-                offset = rows.mean(axis=0) if len(rows) else 0.0
-            rows -= offset
-            count += len(rows)
-            total += rows.sum(axis=0)
-            products += rows.T @ rows
-        if not count:
-            raise ValueError(f"`data` must hold at least one image. Received: data={data!r}")
-        mean = total / count
-        values, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
+        mean, covariance = mean_and_covariance(map(self._rows, batches(data)))
+        values, vectors = np.linalg.eigh(covariance)
         scales = 1 / np.sqrt(np.maximum(values, 0) + self.epsilon)
-        self.mean.assign(mean + offset)
+        self.mean.assign(mean)
         self.matrix.assign((vectors * scales) @ vectors.T)
         self._is_adapted = True
+
+    def _rows(self, images):
+        if not self.built:
+            self.build((None, *images.shape[1:]))
+        expected = self.input_spec.shape[1:]
+        if images.shape[1:] != expected:
+            raise ValueError(f"`data` must be images of shape {expected}. Received: a batch of shape {images.shape}")
+        return images.reshape(len(images), -1)
 
     def call(self, inputs):
         if not self._is_adapted:
@@ -105,9 +94,3 @@ class ZCAWhitening(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "epsilon": self.epsilon}
-
-
-def _batches(data):
-    if not hasattr(data, "shape"):
-        return data
-    return (data[start : start + ROWS] for start in range(0, len(data), ROWS))

@@ -50,6 +50,7 @@ from convzoo.layers import (
     StridedConv2D,
     TrainableSubsampling2D,
     WeightedAveragePooling2D,
+    WhitenedConv2D,
     ZCAWhitening,
 )
 
@@ -101,6 +102,7 @@ LAYERS = [
     FullyConnected(5, activation="tanh", bias_initializer="ones"),
     GlobalContrastNormalization(1, use_std=True, sqrt_bias=10, min_divisor=1e-6),
     ZCAWhitening(0.2),
+    WhitenedConv2D((1, 2), 2, "half", 0.1),
     ChannelPadding(5, "around"),
     Branches({"one": [keras.layers.Conv2D(2, 3, padding="same"), keras.layers.ReLU()], "itself": []}),
     Residual(keras.layers.Conv2D(4, 3, 2, padding="same"), "projection", activation="relu"),

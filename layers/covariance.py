@@ -1,0 +1,34 @@
+"""The covariance of data that is read once and never held as a whole."""
+
+import numpy as np
+from keras import ops
+
+_ROWS = 4096
+
+
+def batches(data):
+    """NumPy arrays of `data`, which is an array or an iterable of arrays."""
+    parts = (data[start : start + _ROWS] for start in range(0, len(data), _ROWS)) if hasattr(data, "shape") else data
+    return (np.asarray(ops.convert_to_numpy(part)) for part in parts)
+
+
+def mean_and_covariance(arrays):
+    """Of the rows of all arrays, over n, in float64.
+
+    Raises:
+        ValueError: when there is no row.
+    """
+    count, total, products = 0, 0.0, 0.0
+    for rows in arrays:
+        rows = rows.astype("float64")
+        if not count:
+            # Far from zero the difference of two large sums would lose the covariance.
+            offset = rows.mean(axis=0) if len(rows) else 0.0
+        rows -= offset
+        count += len(rows)
+        total += rows.sum(axis=0)
+        products += rows.T @ rows
+    if not count:
+        raise ValueError("`data` must hold at least one image. Received: none")
+    mean = total / count
+    return mean + offset, products / count - np.outer(mean, mean)

@@ -26,6 +26,7 @@ def main(config):
     from convzoo.training import preprocess
 
     rows = zoo.rows(config)
+    loss, heads = zoo.loss_and_heads(config)
     preprocess.check(settings["recipe"]["preprocess"], rows)
     plan = zoo.plan_rows(rows, tuple(config.data.image_shape), config.data.classes, config.model.name)
     if config.plan:
@@ -33,15 +34,16 @@ def main(config):
         return
     check_store(config.tracking.uri)
 
-    train(settings, rows, zoo.describe(config), plan, data.load(settings["data"]), precision)
+    network = {"rows": rows, "loss": loss, "heads": heads}
+    train(settings, network, zoo.describe(config), plan, data.load(settings["data"]), precision)
 
 
-def train(settings, rows, axes, plan, data, precision):
+def train(settings, network, axes, plan, data, precision):
     import keras
 
     from convzoo.analysis import evaluation, pictures
     from convzoo.data.stream import Batches
-    from convzoo.models import assemble
+    from convzoo.models import assemble, objective
     from convzoo.tracking.record import record
     from convzoo.tracking.run import Run, run_name
     from convzoo.training import fit, preprocess, signals
@@ -54,17 +56,19 @@ def train(settings, rows, axes, plan, data, precision):
     keras.utils.set_random_seed(seed)
     front = preprocess.fit_front(recipe["preprocess"], data.train.x)
     classes = len(data.class_names)
-    model = assemble.assemble(rows, data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
+    model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
+    preprocess.fit_rows(model, network["rows"], data.train.x)
+    goal = objective.make(model, network["loss"], network["heads"])
     augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
     batches = Batches(data.train, settings["batch_size"], seed, **augmentation)
     history = []
-    params, tags = record(settings, rows, axes, plan, precision, keras.backend.backend())
+    params, tags = record(settings, network, axes, plan, precision, keras.backend.backend())
     with (
         signals.interrupting(),
         Run(settings["tracking"]["uri"], settings["study"], name, params, tags) as run,
     ):
         run.text(OmegaConf.to_yaml(settings), "config.yaml")
-        run.text(OmegaConf.to_yaml(rows), "rows.yaml")
+        run.text(OmegaConf.to_yaml(network), "rows.yaml")
         run.text(f"{plan}\n", "plan.txt")
         for part in ("train", "validation", "test"):
             run.dataset(data, part)
@@ -80,6 +84,7 @@ def train(settings, rows, axes, plan, data, precision):
             recipe,
             learning_rate=settings["learning_rate"],
             epochs=settings["epochs"],
+            objective=goal,
             select=settings["select"],
             on_epoch=on_epoch,
         )

@@ -35,6 +35,13 @@ PREPROCESSING = {
         "convzoo.layers.ZCAWhitening",
     )
 }
+LOSSES = {
+    **{
+        f"keras.losses.{name}": getattr(keras.losses, name)
+        for name in ("MeanAbsoluteError", "MeanSquaredError", "SparseCategoricalCrossentropy")
+    },
+    "convzoo.layers.CapsuleMarginLoss": layers.CapsuleMarginLoss,
+}
 # Other ways to name a class or a call, Hydra's and Keras's; and the layer's name, which is its row's.
 _REFUSED = ("_args_", "_convert_", "_partial_", "_recursive_", "class_name", "module", "registered_name", "name")
 
@@ -77,12 +84,13 @@ def _check(value, where, allowed):
             _check(inner, f"{where}[{index}]", allowed)
 
 
-def make(name, row, **defaults):
-    """The layer that a checked row describes.
+def make(name, row, allowed=ALLOWED, **defaults):
+    """The layer, or loss, that a checked row describes.
 
     Args:
-        name: the layer's name.
+        name: its name.
         row: `_target_`, the layer's arguments and, as a word, the axis that reaches it. Rows inside it are made first.
+        allowed: mapping from target to class.
         **defaults: arguments that the row may override.
 
     Raises:
@@ -94,7 +102,7 @@ def make(name, row, **defaults):
         if key != "_target_" and not (key == "axis" and isinstance(value, str))
     }
     try:
-        return ALLOWED[row["_target_"]](name=name, **{**defaults, **arguments})
+        return allowed[row["_target_"]](name=name, **{**defaults, **arguments})
     except Exception as error:
         raise UserError(f"row `{name}` cannot be built: {first_line(error)}") from error
 

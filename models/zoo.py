@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from .. import UserError
-from . import axes, planning, targets
+from . import axes, objective, planning, targets
 from .assemble import assemble, expand
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -43,13 +43,38 @@ def rows(config):
         targets.check({pooling["kind"]: pooling["row"]}, "pooling")
     if (pooling["row"] is None) != (pooling["kind"] == axes.PAPER):
         raise UserError(f"`pooling.row` must be null for the kind paper, and for no other. Received: {pooling}")
+    return _reached(plain, model.get("layers"))
+
+
+def loss_and_heads(config):
+    """The `loss` and the `heads` of a composed config, as `models.objective` takes them, axes applied to the heads.
+
+    Raises:
+        UserError: they are none, or a head's row has the name of another.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    model = plain["model"]
+    own, heads = model["layers"], model.get("heads") or {}
+    objective.check(model.get("loss"), heads, own)
+    names, network = set(own), set(rows(config))
+    for name, head in heads.items():
+        if both := names.intersection(head["layers"]):
+            raise UserError(f"`model.heads.{name}.layers.{both.pop()}`: another row has that name")
+        names.update(head["layers"])
+        reached = _reached(plain, {**own, **head["layers"]})
+        heads[name] = {**head, "layers": {key: row for key, row in reached.items() if key not in network}}
+    return model.get("loss"), heads
+
+
+def _reached(plain, layers):
+    """Rows with what the rest of the config does to them."""
     return axes.apply(
-        expand(model.get("layers"), model.get("shared") or {}),
+        expand(layers, plain["model"].get("shared") or {}),
         stride=plain["stride"],
-        pooling=pooling,
+        pooling=plain["pooling"],
         dropout=plain["dropout"],
         input_dropout=plain["input_dropout"],
-        network=model["name"],
+        network=plain["model"]["name"],
     )
 
 

@@ -11,12 +11,12 @@ _IDLE = {
 }
 
 
-def record(settings, rows, axes, plan, precision, backend):
+def record(settings, network, axes, plan, precision, backend):
     """The params and tags of a run.
 
     Args:
         settings: the resolved config.
-        rows: the network's rows, axes applied.
+        network: its `rows`, axes applied, and what else the model's file says of its training.
         axes: their values, as plain numbers and words.
         plan: it has the network's `name`, `params` and `macs`.
         precision: the dtype policy in force.
@@ -29,7 +29,7 @@ def record(settings, rows, axes, plan, precision, backend):
     recipe, data = settings["recipe"], settings["data"]
     top = {key: settings[key] for key in TOP}
     decides = {
-        "rows": rows,
+        **network,
         "preprocess": recipe["preprocess"],
         **{part: {k: v for k, v in settings[part].items() if k not in idle} for part, idle in _IDLE.items()},
         **top,

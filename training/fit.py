@@ -2,13 +2,25 @@
 
 import keras
 
+from ..models.objective import Objective, make
 from .optimizer import make_optimizer, make_schedule
 from .progress import Progress
 
 _BATCH = 1000  # images at a time where nothing is learned
 
 
-def fit(model, batches, validation, recipe, *, learning_rate, epochs, select="last", on_epoch=lambda e, m: None):
+def fit(
+    model,
+    batches,
+    validation,
+    recipe,
+    *,
+    learning_rate,
+    epochs,
+    objective=None,
+    select="last",
+    on_epoch=lambda e, m: None,
+):
     """Trains a model from pictures to class scores.
 
     Args:
@@ -18,29 +30,24 @@ def fit(model, batches, validation, recipe, *, learning_rate, epochs, select="la
         recipe: mapping, as `make_schedule` and `make_optimizer` take it.
         learning_rate: the schedule's highest rate.
         epochs: passes over the batches.
+        objective: `convzoo.models.objective.Objective`; None is the cross-entropy of the scores.
         select: "last" keeps the last epoch's weights, "best" those of the highest validation accuracy, the earliest
             of equals.
         on_epoch: called with the epoch's number, from 1, and its metrics.
     """
     schedule = make_schedule(recipe, learning_rate, epochs, batches.steps)
-    # A second model over the same layers: what is saved later knows nothing of optimizer and loss.
-    trainer = keras.Model(model.input, model.output)
-    trainer.compile(
-        make_optimizer(recipe, schedule),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        # XLA trains these networks three to nine times slower on a processor; JAX knows nothing else.
-        jit_compile=keras.backend.backend() == "jax",
-    )
+    objective = objective or make(model)
+    trainer = _trainer(model, objective, make_optimizer(recipe, schedule))
+    judge = _trainer(model, Objective(objective.loss)) if objective.outputs else trainer
     progress = Progress(epochs, batches.steps, batches.batch_size)
     best_accuracy, best_weights = -1.0, None
     for epoch in range(epochs):
         progress.begin_epoch(epoch)
         loss = accuracy = 0.0
         for step, (x, y) in enumerate(batches.epoch(epoch), 1):
-            learned = trainer.train_on_batch(x, y, return_dict=True)  # of this batch; all are of one size
-            loss += (float(learned["loss"]) - loss) / step
-            accuracy += (float(learned["accuracy"]) - accuracy) / step
+            learned = _learn(trainer, objective, x, y)  # of this batch; all are of one size
+            loss += (learned["loss"] - loss) / step
+            accuracy += (learned["accuracy"] - accuracy) / step
             progress.step(step, accuracy)
         metrics = {
             "train_loss": loss,
@@ -49,7 +56,7 @@ def fit(model, batches, validation, recipe, *, learning_rate, epochs, select="la
             "images_per_second": progress.images_per_second(),
         }
         if validation is not None:
-            held_out = trainer.evaluate(validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True)
+            held_out = judge.evaluate(validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True)
             metrics.update({f"val_{name}": float(held_out[name]) for name in ("loss", "accuracy")})
         progress.end_epoch(metrics)
         on_epoch(epoch + 1, metrics)
@@ -57,6 +64,30 @@ def fit(model, batches, validation, recipe, *, learning_rate, epochs, select="la
             best_accuracy, best_weights = metrics["val_accuracy"], model.get_weights()
     if select == "best":
         model.set_weights(best_weights)
+
+
+def _trainer(model, objective, optimizer="sgd"):
+    """A second model over the same layers: what is saved later knows nothing of optimizer, loss and heads."""
+    inputs = [model.input] if objective.labels is None else [model.input, objective.labels]
+    trainer = keras.Model(inputs, [model.output, *objective.outputs.values()])
+    trainer.compile(
+        optimizer,
+        loss=[objective.loss, *objective.losses],
+        loss_weights=[1.0, *objective.weights],
+        metrics=[[keras.metrics.SparseCategoricalAccuracy(name="accuracy")], *[[] for _ in objective.outputs]],
+        # XLA trains these networks three to nine times slower on a processor; JAX knows nothing else.
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    return trainer
+
+
+def _learn(trainer, objective, x, y):
+    """One step: the loss that was minimised, heads included, and the accuracy of the scores."""
+    inputs = [x] if objective.labels is None else [x, y]
+    wanted = [y if target == "labels" else x.astype("float32") / 255 for target in objective.targets]
+    learned = trainer.train_on_batch(inputs, [y, *wanted], return_dict=True)
+    accuracy = next(value for key, value in learned.items() if key.endswith("accuracy"))
+    return {"loss": float(learned["loss"]), "accuracy": float(accuracy)}
 
 
 def scores(model, images):

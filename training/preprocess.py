@@ -44,6 +44,27 @@ def fit_front(rows, images):
     return front
 
 
+def fit_rows(model, names, images):
+    """Adapts those rows of a network that learn from data, as a whitened convolution, each on what reaches it.
+
+    Args:
+        model: as `assemble` made it, its front fitted.
+        names: of the network's own rows.
+        images: the training part, uint8, shape (n, height, width, channels).
+
+    Raises:
+        UserError: a row cannot be adapted.
+    """
+    for layer in map(model.get_layer, names):
+        if hasattr(layer, "adapt"):
+            before = keras.Model(model.input, layer.input)
+            starts = range(0, len(images), _BATCH)
+            try:
+                layer.adapt(before.predict_on_batch(images[start : start + _BATCH]) for start in starts)
+            except ValueError as error:
+                raise UserError(f"row `{layer.name}` cannot be fitted: {targets.first_line(error)}") from error
+
+
 def _batches(images, front):
     for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH].astype("float32")

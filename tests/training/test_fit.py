@@ -6,8 +6,10 @@ import pytest
 
 from convzoo.data import Split
 from convzoo.data.stream import Batches
+from convzoo.models.assemble import assemble
+from convzoo.models.objective import Objective
 from convzoo.training.fit import fit, scores
-from convzoo.training.preprocess import fit_front
+from convzoo.training.preprocess import fit_front, fit_rows
 
 RECIPE = dict(momentum=0.9, nesterov=False, weight_decay=0.0, warmup=0.0, boundaries=[], schedule="constant")
 
@@ -125,3 +127,46 @@ def test_the_front_is_fitted_to_the_images_row_by_row():
     assert x.dtype == np.float32
     np.testing.assert_allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(x.std(axis=(0, 1, 2)), 1, atol=1e-3)
+
+
+def test_heads_are_trained_and_not_saved():
+    """The head's loss reaches the layers before it; its own layers stay outside of the model."""
+    model = network()
+    dense = keras.layers.Dense(2)
+    head = dense(model.layers[-2].output)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    both = Objective(loss, None, {"aux": head}, (loss,), (0.5,), ("labels",))
+    history = train(model, epochs=12, objective=both)
+    assert history[-1][1]["val_accuracy"] == 1
+    assert keras.ops.convert_to_numpy(dense.bias).any()
+    assert dense not in model.layers
+
+
+def test_a_head_may_take_the_labels_and_be_held_against_the_image():
+    """A layer that turns labels into pictures learns the mean brightness of either class."""
+    model = network()
+    labels = keras.Input((), dtype="int32")
+    pixels = keras.layers.Embedding(2, 16, embeddings_initializer="zeros")
+    drawn = keras.layers.Reshape((4, 4, 1))(pixels(labels))
+    losses = keras.losses.SparseCategoricalCrossentropy(from_logits=True), keras.losses.MeanSquaredError()
+    both = Objective(losses[0], labels, {"draw": drawn}, losses[1:], (10.0,), ("image",))
+    train(model, epochs=60, learning_rate=0.05, objective=both)
+    x, y = bright_or_dark(64, 1).x / 255, bright_or_dark(64, 1).y
+    means = [x[y == label].mean() for label in (0, 1)]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(pixels.embeddings).mean(-1), means, atol=0.05)
+
+
+def test_rows_that_learn_from_data_are_fitted_to_what_reaches_them():
+    """Whitened patches of images have the identity for their covariance, whatever the front did to them."""
+    images = np.random.default_rng(0).integers(0, 256, size=(1200, 6, 6, 2)).astype(np.uint8)
+    rows = {
+        "white": {"_target_": "convzoo.layers.WhitenedConv2D", "kernel_size": 2, "epsilon": 1e-6},
+        "flat": {"_target_": "keras.layers.Flatten"},
+        "score": {"_target_": "keras.layers.Dense", "units": 3},
+    }
+    front = [keras.layers.Rescaling(1 / 64, offset=-2.0, dtype="float32")]
+    model = assemble(rows, (6, 6, 2), 3, front=front, dtype="uint8")
+    fit_rows(model, rows, images)
+    patches = keras.Model(model.input, model.get_layer("white").output).predict(images, verbose=0)
+    half = patches[..., : patches.shape[-1] // 2].reshape(-1, 8)
+    np.testing.assert_allclose(np.cov(half.T), np.eye(8), atol=0.02)

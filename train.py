@@ -14,6 +14,7 @@ def main(config):
     from convzoo import data
     from convzoo.training import backend, recipe
 
+    config.data.update(data.found(config.data))
     settings = OmegaConf.to_container(config, resolve=True)
     data.check(settings.get("data"))
     settings = recipe.resolve(settings)
@@ -62,7 +63,7 @@ def train(settings, network, axes, plan, data, precision):
     augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
     batches = Batches(data.train, settings["batch_size"], seed, **augmentation)
     history = []
-    params, tags = record(settings, network, axes, plan, precision, keras.backend.backend())
+    params, tags = record(settings, network, axes, plan, data.digest, precision, keras.backend.backend())
     with (
         signals.interrupting(),
         Run(settings["tracking"]["uri"], settings["study"], name, params, tags) as run,

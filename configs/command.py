@@ -93,6 +93,8 @@ def _one_line(error, name):
         return f"`{match[1]}` is there already: set it without the +"
     if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"`{match[1]}` names several values: a sweep over them needs -m"
+    if "Interpolation key 'model.recipe." in text:
+        return "`recipe=paper`: this network has no recipe of its own; `recipe=fast` trains it"
     return " ".join(text.split())
 
 

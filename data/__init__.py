@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-
-__all__ = ["Dataset", "Split", "check", "load", "look"]
+__all__ = ["Dataset", "Split", "check", "found", "load", "look"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,29 @@ class Dataset:
     test: Split
     source: str
 
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that are others for other pictures, labels or cuts."""
+        digest = hashlib.blake2b(digest_size=8)
+        for part in (self.train, self.validation, self.test):
+            for array in (part.x, part.y) if part else ():
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
+
+def found(config: Mapping) -> dict:
+    """What a data config leaves to be found with the data: `classes` and `class_names` of one's own pictures.
+
+    Raises:
+        UserError: there are no pictures.
+    """
+    if config.get("source") != "files" or config.get("class_names") is not None:
+        return {}
+    from . import files
+
+    classes, names = files.describe(config.get("directory"))
+    return {"classes": classes, "class_names": list(names)}
+
 
 def check(config: Mapping):
     """Refuses a data config that cannot be read, before anything is read.
@@ -74,6 +98,10 @@ def look(config: Mapping):
         from . import tfds_source
 
         tfds_source.look(config["tfds"], config["directory"])
+    elif config["source"] == "files":
+        from . import files
+
+        files.existing(config["directory"])
 
 
 def load(config: Mapping) -> Dataset:
@@ -98,6 +126,10 @@ def load(config: Mapping) -> Dataset:
         from . import digits
 
         arrays, source = digits.read(image_shape, seed), "scikit-learn's load_digits, enlarged"
+    elif config["source"] == "files":
+        from . import files
+
+        arrays, source = files.read(config["directory"], image_shape, config["class_names"], seed)
     else:
         from . import tfds_source
 

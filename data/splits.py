@@ -44,7 +44,7 @@ def check_config(config):
     shape, names, fraction = config["image_shape"], config["class_names"], config["fraction"]
     validation, seed = config["validation"], config["split_seed"]
     rules = {
-        "source": (config["source"] in ("tfds", "digits"), 'be "tfds" or "digits"'),
+        "source": (config["source"] in ("tfds", "digits", "files"), 'be "tfds", "digits" or "files"'),
         "image_shape": (
             isinstance(shape, list | tuple) and len(shape) == 3 and all(_is_int(size) and size > 0 for size in shape),
             "be [height, width, channels], positive integers",

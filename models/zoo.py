@@ -12,6 +12,7 @@ from .. import UserError
 from . import axes, objective, planning, targets
 from .assemble import assemble, expand
 
+KEYS = ("name", "paper", "recipe", "shared", "layers", "loss", "heads")
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -37,6 +38,7 @@ def rows(config):
     """
     plain = OmegaConf.to_container(config, resolve=True)
     model, pooling = plain["model"], plain["pooling"]
+    _check_keys(config.model)
     if not isinstance(model.get("name"), str):
         raise UserError(f"`model.name` must be a word. Received: {model.get('name')!r}")
     if pooling["row"] is not None:
@@ -64,6 +66,16 @@ def loss_and_heads(config):
         reached = _reached(plain, {**own, **head["layers"]})
         heads[name] = {**head, "layers": {key: row for key, row in reached.items() if key not in network}}
     return model.get("loss"), heads
+
+
+def _check_keys(model):
+    """Refuses a key of a model's file that changes nothing: numbers of its own are for its rows to refer to."""
+    written = OmegaConf.to_yaml(model, resolve=False)
+    for key in model:
+        if key not in KEYS and f"${{model.{key}}}" not in written:
+            raise UserError(
+                f"`model.{key}`: there is no such key, and no row refers to it; there are: {', '.join(KEYS)}"
+            )
 
 
 def _reached(plain, layers):

@@ -11,7 +11,7 @@ _IDLE = {
 }
 
 
-def record(settings, network, axes, plan, precision, backend):
+def record(settings, network, axes, plan, pictures, precision, backend):
     """The params and tags of a run.
 
     Args:
@@ -19,6 +19,7 @@ def record(settings, network, axes, plan, precision, backend):
         network: its `rows`, axes applied, and what else the model's file says of its training.
         axes: their values, as plain numbers and words.
         plan: it has the network's `name`, `params` and `macs`.
+        pictures: digest of the data.
         precision: the dtype policy in force.
         backend: Keras's backend.
 
@@ -33,6 +34,7 @@ def record(settings, network, axes, plan, precision, backend):
         "preprocess": recipe["preprocess"],
         **{part: {k: v for k, v in settings[part].items() if k not in idle} for part, idle in _IDLE.items()},
         **top,
+        "pictures": pictures,
         "precision": precision,
         "backend": backend,
     }

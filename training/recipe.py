@@ -63,7 +63,6 @@ KEYS = {
         "model pooling stride dropout input_dropout data recipe epochs batch_size learning_rate seed precision "
         "select plan study tracking"
     ).split(),
-    "model": "name paper recipe shared layers".split(),
     "pooling": "kind row".split(),
     "recipe": ["name", "epochs", "batch_size", "learning_rate"]
     + [key.removeprefix("recipe.") for key in RULES if key.startswith("recipe.")],

@@ -31,7 +31,7 @@ def tags(change=None, rows=ROWS, precision="float32", backend="tensorflow"):
         for parent in parents:
             part = part[parent]
         part[key] = change[1]
-    return record(settings, {"rows": rows}, {"stride": 2}, PLAN, precision, backend)[1]
+    return record(settings, {"rows": rows}, {"stride": 2}, PLAN, "0f", precision, backend)[1]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_cell_is_the_identity_without_the_seed():
 
 
 def test_params_hold_what_was_taken_not_the_recipe_s_default():
-    params, _ = record(SETTINGS, {"rows": ROWS}, {"stride": 2}, PLAN, "float32", "jax")
+    params, _ = record(SETTINGS, {"rows": ROWS}, {"stride": 2}, PLAN, "0f", "float32", "jax")
     assert (params["epochs"], params["batch_size"], params["learning_rate"]) == (2, 16, 0.1)
     assert (params["model"], params["recipe"], params["data"], params["stride"]) == ("net", "fast", "digits", 2)
     assert all(isinstance(value, int | float | str) for value in params.values())

@@ -21,6 +21,11 @@ def names():
     return tuple(sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml")))
 
 
+def paper(name):
+    """What a network's file says of its paper: `title`, `arxiv`, `year`, `params`, `error`, … as a dict."""
+    return OmegaConf.to_container(_compose(name, None, None, {}).model.paper, resolve=True)
+
+
 def kinds():
     """Mapping from each pooling kind to the row that fills a site with it, "paper" left out."""
     configs = [OmegaConf.load(path) for path in sorted((CONFIGS / "pooling").glob("*.yaml"))]

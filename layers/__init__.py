@@ -11,10 +11,15 @@ from .channel_padding import ChannelPadding
 from .channel_pooling2d import ChannelPooling2D
 from .channel_shuffle import ChannelShuffle
 from .conv2d import Conv2D
+from .conv_norm_activation import ConvNormActivation
 from .densely_connected import DenselyConnected
+from .fire import Fire
+from .fractal_block import FractalBlock
 from .fractional_max_pooling2d import FractionalMaxPooling2D
 from .fully_connected import FullyConnected
 from .global_contrast_normalization import GlobalContrastNormalization
+from .inception import Inception
+from .inverted_residual import InvertedResidual
 from .l2_pooling2d import L2Pooling2D
 from .local_response_normalization import LocalResponseNormalization
 from .locally_connected1d import LocallyConnected1D
@@ -32,6 +37,7 @@ from .repeat import Repeat
 from .residual import Residual
 from .routing_capsules import RoutingCapsules
 from .scaled_tanh import ScaledTanh
+from .shuffle_unit import ShuffleUnit
 from .squash import Squash
 from .squeeze_excite import SqueezeExcite
 from .stochastic_depth import StochasticDepth
@@ -54,10 +60,15 @@ __all__ = [
     "ChannelPooling2D",
     "ChannelShuffle",
     "Conv2D",
+    "ConvNormActivation",
     "DenselyConnected",
+    "Fire",
+    "FractalBlock",
     "FractionalMaxPooling2D",
     "FullyConnected",
     "GlobalContrastNormalization",
+    "Inception",
+    "InvertedResidual",
     "L2Pooling2D",
     "LocalResponseNormalization",
     "LocallyConnected1D",
@@ -75,6 +86,7 @@ __all__ = [
     "Residual",
     "RoutingCapsules",
     "ScaledTanh",
+    "ShuffleUnit",
     "Squash",
     "SqueezeExcite",
     "StochasticDepth",

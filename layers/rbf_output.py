@@ -4,10 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from .checks import check_number
+
+_CELLS = {"#": 1, ".": -1}
+
 
 @keras.saving.register_keras_serializable(package="convzoo")
 class RBFOutput(keras.layers.Layer):
-    """Class scores by the distance to one fixed vector a class: y_c = -sum_i (x_i - w_ci)^2.
+    """Class scores by the distance to one fixed vector a class: y_c = -scale * sum_i (x_i - w_ci)^2.
 
     LeNet-5's output layer, whose vectors are drawings of the characters, 7 x 12 pixels of -1 and +1, so that
     characters that look alike have outputs that are alike. The paper's penalty is the distance, smaller being
@@ -17,7 +21,10 @@ class RBFOutput(keras.layers.Layer):
 
     Args:
         centers: numbers, one array or list a class; its values are flattened, row by row. LeNet-5's ten bitmaps are
-            an array (10, 12, 7), 840 numbers.
+            an array (10, 12, 7), 840 numbers. Or drawings, one string a class, of `#` for 1, `.` for -1, and white
+            space, which does not count.
+        scale: float > 0. 1 in the reference; in cross-entropy the distances' inverse temperature, which also scales
+            the gradient: over many values it must be small, or the learning rate.
 
     Input shape:
         (batch, …), as many values an image as a class has; flattened, in the order of its axes.
@@ -26,21 +33,26 @@ class RBFOutput(keras.layers.Layer):
         (batch, classes). Half precision is computed in float32.
 
     Raises:
-        ValueError: for centers that are not finite numbers of one size, or an input of another size.
+        ValueError: for centers that are not finite numbers of one size or such drawings, another argument outside of
+            the above, or an input of another size.
 
     Reference:
         LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document recognition, 1998.
     """
 
-    def __init__(self, centers, **kwargs):
+    def __init__(self, centers, scale=1.0, **kwargs):
         super().__init__(**kwargs)
         try:
-            values = np.array(centers, dtype="float32")
-        except (TypeError, ValueError):
+            values = np.array([_drawn(center) for center in centers], dtype="float32")
+        except (KeyError, TypeError, ValueError):
             values = np.empty(0)
         if values.ndim < 2 or not values.size or not np.all(np.isfinite(values)):
-            raise ValueError(f"`centers` must be finite numbers, as many for each class. Received: centers={centers!r}")
+            raise ValueError(
+                "`centers` must be finite numbers, as many for each class, or drawings of `#` and `.`. "
+                f"Received: centers={centers!r}"
+            )
         self._given = values.reshape(len(values), -1)
+        self.scale = check_number("scale", scale, above=0)
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
 
     def build(self, input_shape):
@@ -63,7 +75,7 @@ class RBFOutput(keras.layers.Layer):
         values = ops.cast(inputs, "float32" if in_float32 else self.compute_dtype)
         values = ops.reshape(values, (-1, 1, self._given.shape[1]))
         distances = ops.sum(ops.square(values - ops.cast(self.centers, values.dtype)), -1)
-        return ops.cast(-distances, self.compute_dtype)
+        return ops.cast(-self.scale * distances, self.compute_dtype)
 
     @property
     def multiplications(self):
@@ -74,4 +86,8 @@ class RBFOutput(keras.layers.Layer):
         return (input_shape[0], len(self._given))
 
     def get_config(self):
-        return {**super().get_config(), "centers": self._given.tolist()}
+        return {**super().get_config(), "centers": self._given.tolist(), "scale": self.scale}
+
+
+def _drawn(center):
+    return [_CELLS[cell] for cell in "".join(center.split())] if isinstance(center, str) else center

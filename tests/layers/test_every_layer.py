@@ -96,7 +96,7 @@ LAYERS = [
     MLPConv2D([4, 3], 3, 2, activation="tanh", kernel_regularizer=keras.regularizers.L2(1e-3)),
     LocalResponseNormalization(3, 0.1, 0.5, 1, across="space", reduction="mean"),
     ScaledTanh(2, 0.5),
-    RBFOutput(np.arange(144).reshape(2, 6, 12) % 3 / 3),
+    RBFOutput(np.arange(144).reshape(2, 6, 12) % 3 / 3, 0.5),
     StochasticDepth(0.3, "row", seed=8),
     SqueezeExcite(1, kernel_regularizer=keras.regularizers.L2(1e-3)),
     ChannelShuffle(2),

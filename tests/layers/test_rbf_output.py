@@ -26,6 +26,13 @@ def test_numbers_of_lenet_5():
     assert layer.compute_output_shape((None, 84)) == (None, 10)
 
 
+def test_centers_may_be_drawn():
+    layer = RBFOutput(["#.\n.#", "## .."], scale=0.5)
+    np.testing.assert_array_equal(layer.get_config()["centers"], [[1, -1, -1, 1], [1, 1, -1, -1]])
+    found = layer(np.array([[1, -1, -1, 1]], "float32"))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), [[0, -4]])
+
+
 def test_images_are_flattened():
     centers, images = normal(3, 2, 2, 2), normal(4, 2, 2, 2)
     expected = [[-((image - center) ** 2).sum() for center in centers] for image in images]
@@ -37,7 +44,7 @@ def test_the_slope_points_to_the_center(gradient):
     np.testing.assert_allclose(slope, [[-4, 0]])
 
 
-@pytest.mark.parametrize("centers", [3, [1, 2], [[1, 2], [3]], [["a"]], [[float("nan")]], []])
+@pytest.mark.parametrize("centers", [3, [1, 2], [[1, 2], [3]], [["a"]], [[float("nan")]], [], ["#.", "#"], ["#x"]])
 def test_centers_that_are_refused(centers):
     with pytest.raises(ValueError, match=r"`centers` must be .* Received: centers="):
         RBFOutput(centers)

@@ -3,7 +3,7 @@
 import pytest
 
 from convzoo import UserError
-from convzoo.models import axes, build, names, plan, zoo
+from convzoo.models import axes, build, plan, zoo
 
 MAX = {"kind": "max", "row": {"_target_": "convzoo.layers.MaxPooling2D"}}
 STRIDED = {"kind": "strided", "row": {"_target_": "convzoo.layers.StridedConv2D"}}
@@ -205,8 +205,8 @@ def test_identities_of_all_cnn_c(one, other):
     assert costs(*one) == costs(*other)
 
 
-def test_every_kind_plans_on_every_network():
-    for name in names():
+def test_every_kind_plans_at_every_kind_of_site():
+    for name in ("allconv_c_base", "allconv_c_strided", "lenet", "nin"):
         for kind in zoo.kinds():
             assert plan(name, pooling=kind, image_shape=(32, 32, 3)).rows
 

@@ -109,7 +109,7 @@ def test_stratified_is_exact_where_it_can_be():
         ("image_shape", [32, 32, 3], "[height, width, 1] of at least 8"),
         ("classes", 11, None),
         ("class_names", ["zero", "one"], "be 10 names"),
-        ("source", "kaggle", '"tfds" or "digits"'),
+        ("source", "kaggle", '"tfds", "digits" or "files"'),
     ],
 )
 def test_bad_values_are_one_line_with_the_key(key, value, rule):

@@ -1,5 +1,8 @@
 """Trains a network of the zoo, tests it once and records the run in MLflow: `python train.py model=allconv`."""
 
+import dataclasses
+import json
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
@@ -31,12 +34,28 @@ def main(config):
     preprocess.check(settings["recipe"]["preprocess"], rows)
     plan = zoo.plan_rows(rows, tuple(config.data.image_shape), config.data.classes, config.model.name)
     if config.plan:
-        print(plan)
+        show(plan, config.plan)
         return
     check_store(config.tracking.uri)
 
     network = {"rows": rows, "loss": loss, "heads": heads}
     train(settings, network, zoo.describe(config), plan, data.load(settings["data"]), precision)
+
+
+def show(plan, how):
+    if how is True:
+        print(plan)
+    elif how == "json":
+        print(json.dumps(dataclasses.asdict(plan), indent=1))
+    else:
+        from convzoo import UserError
+        from convzoo.analysis import pictures
+
+        try:
+            pictures.network(plan).savefig(how)
+        except OSError as error:
+            raise UserError(f"`plan={how}`: {error.strerror}") from error
+        print(f"drawn in {how}")
 
 
 def train(settings, network, axes, plan, data, precision):

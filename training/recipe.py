@@ -39,7 +39,10 @@ RULES = {
     "learning_rate": _number(0, open_at_minimum=True),
     "seed": _whole(0),
     "select": _one_of(SELECTS),
-    "plan": _FLAG,
+    "plan": (
+        lambda v: isinstance(v, bool) or v == "json" or str(v).endswith((".png", ".svg", ".pdf")),
+        "true, false, json or the name of a .png, .svg or .pdf file",
+    ),
     "study": (lambda v: isinstance(v, str) and v.strip() != "", "a name"),
     "recipe.schedule": _one_of(SCHEDULES),
     "recipe.warmup": _number(0, 1),

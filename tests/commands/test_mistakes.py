@@ -63,6 +63,7 @@ MISTAKES = [
     ("+recipe.preprocess.conv1._target_=keras.layers.Rescaling", ["`recipe.preprocess.conv1`"]),
     ("data=digits data.fraction=0.1 recipe.preprocess.normalization.axis=7", ["`normalization`"]),
     ("plan=maybe", ["`plan`"]),
+    ("plan=nowhere/x.png", ["`plan=nowhere/x.png`", "No such file"]),
     ("study=", ["`study`"]),
     ("recipe.schedule=linear", ["`recipe.schedule`", "cosine"]),
     ("recipe.boundaries=[5,3]", ["`recipe.boundaries`"]),

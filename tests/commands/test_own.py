@@ -1,5 +1,6 @@
 """A network and pictures that are neither in the zoo: one file of one's own, and a folder."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,12 @@ def test_a_network_without_a_recipe_of_its_own_says_so(tmp_path):
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == "error: `recipe=paper`: this network has no recipe of its own; `recipe=fast` trains it\n"
+
+
+def test_the_plan_as_json_and_as_a_picture(tmp_path):
+    words = [ROOT / "train.py", "model=lenet", "data=digits"]
+    plan = json.loads(finished(*words, "plan=json", cwd=tmp_path))
+    assert (plan["rows"][0]["name"], plan["rows"][0]["output_shape"]) == ("conv1", [28, 28, 6])
+    assert sum(row["params"] for row in plan["rows"]) == 61_706
+    assert finished(*words, "plan=lenet.svg", cwd=tmp_path) == "drawn in lenet.svg\n"
+    assert "<svg" in (tmp_path / "lenet.svg").read_text()

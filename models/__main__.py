@@ -1,21 +1,44 @@
-"""`python -m convzoo.models` lists the networks: year, image, parameters, MACs, published error, title."""
+"""`python -m convzoo.models` lists the networks; with `--markdown` it prints the page `docs/networks.md`."""
+
+import argparse
 
 from convzoo.models import names, plan
 from convzoo.models.zoo import paper
 
-LINE = "{:<22}{:>6}{:>12}{:>14}{:>15}  {:<32}{}"
+COLUMNS = "{:<22}{:>6}{:>12}{:>14}{:>16}  {:<44}{}"
+HEAD = ("network", "year", "image", "parameters", "MACs", "published error, %", "paper")
+PAGE = """# The networks
+
+Parameters are the trainable ones, MACs the multiplications of one image with convolution and dense weights; both are
+counted on the layers as built and tested against the papers. Errors are the papers', where + is with augmentation.
+Where paper and layers differ, the model's file, `configs/model/NAME.yaml`, says so. `_cifar` is a form for 32×32 images that
+the paper does not have. This page is printed by `python -m convzoo.models --markdown`."""
 
 
-def main():
-    print(LINE.format("network", "year", "image", "parameters", "MACs", "published error, %", "paper"))
+def lines():
+    """For each network what `HEAD` says, as text."""
     for name in names():
         about, counts = paper(name), plan(name)
+        errors = ", ".join(f"{error} {where}" for where, error in (about.get("error") or {}).items())
         image = "×".join(map(str, counts.image_shape))
-        errors = ", ".join(f"{error} {where}" for where, error in list((about.get("error") or {}).items())[:2])
-        title = about["title"]
-        print(
-            LINE.format(name, about["year"], image, f"{counts.params:,}", f"{counts.macs:,}", errors, title), flush=True
-        )
+        yield name, str(about["year"]), image, f"{counts.params:,}", f"{counts.macs:,}", errors, _titled(about)
+
+
+def _titled(about):
+    return f"[{about['title']}](https://arxiv.org/abs/{about['arxiv']})" if about.get("arxiv") else about["title"]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m convzoo.models", description="Lists the networks.")
+    parser.add_argument("--markdown", action="store_true", help="as the page docs/networks.md")
+    if parser.parse_args(arguments).markdown:
+        print(PAGE, "", f"| {' | '.join(HEAD)} |", "|---|---:|---|---:|---:|---|---|", sep="\n")
+        for name, *cells in lines():
+            print("|", " | ".join([f"`{name}`", *cells]), "|")
+        return
+    print(COLUMNS.format(*HEAD))
+    for *cells, title in lines():
+        print(COLUMNS.format(*cells, title.strip("[").partition("](")[0]), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ GROUPS = {
     "StochasticPooling2D MixedPooling2D FractionalMaxPooling2D BlurPooling2D MaxBlurPooling2D "
     "AdaptivePolyphasePooling2D ChannelPooling2D Maxout",
     "Layers made of layers": "Branches Residual Repeat DenselyConnected",
+    "Modules that papers name": "ConvNormActivation Inception Fire InvertedResidual ShuffleUnit FractalBlock",
     "Normalization and activation": "LocalResponseNormalization GlobalContrastNormalization ZCAWhitening ScaledTanh "
     "Squash RBFOutput",
     "Channels and depth": "ChannelPadding ChannelShuffle SqueezeExcite StochasticDepth",

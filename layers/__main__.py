@@ -39,11 +39,9 @@ def page():
 def _line(name):
     text = inspect.getdoc(getattr(layers, name))
     summary = " ".join(text.partition("\n\n")[0].split())
-    if found := re.search(r"^References?:\n((?: +.+\n?)+)", text, re.MULTILINE):
-        reference = " ".join(found[1].split()).rstrip(".")
-        reference = re.sub(r"\(arXiv (\d{4}\.\d{4,5})\)", r"([arXiv \1](https://arxiv.org/abs/\1))", reference)
-    else:
-        reference = "Keras" if name in ("MaxPooling2D", "AveragePooling2D") else ""
+    found = re.search(r"^References?:\n((?: +.+\n?)+)", text, re.MULTILINE)
+    reference = " ".join(found[1].split()).rstrip(".") if found else ""
+    reference = re.sub(r"\(arXiv (\d{4}\.\d{4,5})\)", r"([arXiv \1](https://arxiv.org/abs/\1))", reference)
     return f"| `{name}` | {_cell(summary)} | {_cell(reference)} |"
 
 

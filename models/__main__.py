@@ -11,8 +11,8 @@ PAGE = """# The networks
 
 Parameters are the trainable ones, MACs the multiplications of one image with convolution and dense weights; both are
 counted on the layers as built and tested against the papers. Errors are the papers', where + is with augmentation.
-Where paper and layers differ, the model's file, `configs/model/NAME.yaml`, says so. `_cifar` is a form for 32×32 images that
-the paper does not have. This page is printed by `python -m convzoo.models --markdown`."""
+Where paper and layers differ, the model's file, `configs/model/NAME.yaml`, says so. `_cifar` is a form for 32×32 images
+that the paper does not have. This page is printed by `python -m convzoo.models --markdown`."""
 
 
 def lines():

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -59,6 +60,7 @@ from convzoo.layers import (
     WhitenedConv2D,
     ZCAWhitening,
 )
+from convzoo.layers.__main__ import GROUPS, page
 
 LAYERS = [
     Conv2D(
@@ -158,6 +160,11 @@ def model_of_all(policy="float32"):
 
 def test_every_public_class_is_here():
     assert {type(layer).__name__ for layer in LAYERS} == set(convzoo.layers.__all__) - {"CapsuleMarginLoss"}
+
+
+def test_the_page_of_layers_is_the_one_that_is_printed():
+    assert {name for names in GROUPS.values() for name in names.split()} == set(convzoo.layers.__all__)
+    assert page() == (Path(convzoo.__file__).parent / "docs" / "layers.md").read_text()
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)

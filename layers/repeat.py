@@ -31,9 +31,11 @@ class Repeat(Composite):
     def __init__(self, body, times, vary=None, **kwargs):
         super().__init__(**kwargs)
         self.times = check_positive_int("times", times)
-        self.body = serialized(chain("body", body, alone=True))
-        self.vary = _checked(vary, self.body)
-        self.copies = [copy_of(_varied(self.body, self.vary, i / max(times - 1, 1)), i + 1) for i in range(times)]
+        body = serialized(chain("body", body, alone=True))
+        vary = _checked(vary, body)
+        # Before they become attributes, in which Keras tracks every dict: copies of those take most of the time.
+        self.copies = [copy_of(_varied(body, vary, i / max(times - 1, 1)), i + 1) for i in range(times)]
+        self.body, self.vary = body, vary
 
     def flow(self, x, apply):
         for layer in self.copies:

@@ -1,10 +1,11 @@
 """What a network costs and sees, before it has a weight."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from .. import UserError
 from ..layers.composite import Composite
+from ..layers.repeat import Repeat
 from .geometry import window
 
 
@@ -23,6 +24,7 @@ class Row:
         jump: (vertical, horizontal) pixels between neighbouring outputs.
         same_as: another kind that computes the same with these settings, or None.
         inside: rows of the layers that it is made of.
+        copies: how many times over they stand there, of which the table shows the first.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Row:
     jump: tuple[int, int]
     same_as: str | None = None
     inside: tuple = ()
+    copies: int = 1
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Plan:
                 *_counts(r.params, r.macs, r.other),
                 _times(r.receptive_field),
             )
-            for r, depth in self.walk()
+            for r, depth in _folded(self.rows)
         ]
         total = ("total", "", "", *_counts(self.params, self.macs, sum(r.other for r in self.rows)), "")
         widths = [max(map(len, column)) for column in zip(header, *lines, total, strict=True)]
@@ -140,6 +143,7 @@ def _through(layer, x, rows):
             jump=y.jump,
             same_as=getattr(layer, "same_as", None),
             inside=tuple(inside),
+            copies=layer.times if isinstance(layer, Repeat) else 1,
         )
     )
     return y
@@ -186,6 +190,19 @@ def _join(layer, signals):
 
 def _spatial(layer, shape):
     return shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
+
+
+def _folded(rows, depth=0):
+    """Rows and how deep they stand; of copies the first, and the others as one row."""
+    for row in rows:
+        yield row, depth
+        each = len(row.inside) // row.copies
+        yield from _folded(row.inside[:each], depth + 1)
+        if others := row.inside[each:]:
+            names = dict.fromkeys((others[0].name, others[-each].name))
+            sums = {key: sum(getattr(other, key) for other in others) for key in ("params", "macs", "other")}
+            kind = f"{row.copies - 1} × {others[0].kind}"
+            yield replace(others[-1], name=" … ".join(names), kind=kind, **sums), depth + 1
 
 
 def _counts(*numbers):

@@ -73,6 +73,19 @@ def test_copies_are_counted_each():
     assert [inner.receptive_field for inner in find(plan, "stage").inside] == [(3, 3), (5, 5), (7, 7)]
 
 
+def test_the_table_shows_the_first_copy_and_the_others_as_one():
+    rows = {
+        "stage": row("convzoo.layers.Repeat", times=3, body={"block": BLOCK}),
+        "dense": row("convzoo.layers.DenselyConnected", times=2, body={"conv": conv(2, 3)}),
+    }
+    lines = [line.split() for line in str(planned(rows)).splitlines()]
+    names = [line[0] for line in lines]
+    assert names[3:10] == ["stage", "block_1", "body", "conv1", "drop", "add", "block_2"]
+    assert lines[9] == ["block_2", "…", "block_3", "2", "×", "Residual", "16×16×4", "296", "73,728", "4,096", "7×7"]
+    assert names[10:14] == ["dense", "conv_1", "concatenate_1", "conv_2"]
+    assert lines[13][1:6] == ["1", "×", "Conv2D", "16×16×8", "110"]
+
+
 def test_a_join_sees_what_any_branch_sees():
     """One branch sees the pixels from 2 before to 0, the other from 0 to 2 after: together five."""
     before = row("convzoo.layers.Conv2D", filters=4, kernel_size=3, padding=[[2, 0], [2, 0]])

@@ -28,18 +28,22 @@ def _titled(about):
     return f"[{about['title']}](https://arxiv.org/abs/{about['arxiv']})" if about.get("arxiv") else about["title"]
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m convzoo.models", description="Lists the networks.")
-    parser.add_argument("--markdown", action="store_true", help="as the page docs/networks.md")
-    if parser.parse_args(arguments).markdown:
-        print(PAGE, "", f"| {' | '.join(HEAD)} |", "|---|---:|---|---:|---:|---|---|", sep="\n")
-        for name, *cells in lines():
-            print("|", " | ".join([f"`{name}`", *cells]), "|")
-        return
-    print(COLUMNS.format(*HEAD))
-    for *cells, title in lines():
-        print(COLUMNS.format(*cells, title.strip("[").partition("](")[0]), flush=True)
+def table(found):
+    """Those lines as a table for the screen, line by line."""
+    yield COLUMNS.format(*HEAD)
+    for *cells, title in found:
+        yield COLUMNS.format(*cells, title.strip("[").partition("](")[0])
+
+
+def page(found):
+    """Those lines as the page, line by line."""
+    yield from (PAGE, "", f"| {' | '.join(HEAD)} |", "|---|---:|---|---:|---:|---|---|")
+    for name, *cells in found:
+        yield " | ".join([f"| `{name}`", *cells]) + " |"
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="python -m convzoo.models", description="Lists the networks.")
+    parser.add_argument("--markdown", action="store_true", help="as the page docs/networks.md")
+    for line in (page if parser.parse_args().markdown else table)(lines()):
+        print(line, flush=True)

@@ -52,6 +52,11 @@ class MaxBlurPooling2D(BasePooling2D):
     def same_as(self):
         return "MaxPooling2D" if self.blur_size == (1, 1) else None
 
+    @property
+    def reach(self):
+        """(height, width) of the cells that one output reads."""
+        return tuple(pool + blur - 1 for pool, blur in zip(self.pool_size, self.blur_size, strict=True))
+
     def build(self, input_shape):
         super().build(input_shape)
         self.known_channels(input_shape)

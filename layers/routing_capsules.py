@@ -44,6 +44,8 @@ class RoutingCapsules(keras.layers.Layer):
         Sabour, Frosst & Hinton, Dynamic routing between capsules, 2017 (arXiv 1710.09829), procedure 1.
     """
 
+    sees_all = True  # for the plan: every capsule hears all those below
+
     def __init__(self, capsules, dimension, iterations=3, kernel_initializer=None, kernel_regularizer=None, **kwargs):
         super().__init__(**kwargs)
         self.capsules = check_positive_int("capsules", capsules)

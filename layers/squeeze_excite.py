@@ -33,6 +33,8 @@ class SqueezeExcite(keras.layers.Layer):
         Hu, Shen & Sun, Squeeze-and-excitation networks, 2018 (arXiv 1709.01507).
     """
 
+    sees_all = True  # for the plan: what leaves depends on all of the image
+
     def __init__(self, ratio=16, kernel_initializer="he_normal", kernel_regularizer=None, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.ratio = check_positive_int("ratio", ratio)

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 from math import prod
 
-from .. import UserError
 from ..layers.composite import Composite
 from ..layers.repeat import Repeat
-from .geometry import window
+from .geometry import Signal, through
+
+# Of a row, what adds up over rows.
+SUMS = ("params", "macs", "other", "connections", "weight_bytes", "activation_bytes")
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,14 @@ class Row:
         params: trainable parameters.
         macs: multiplications of one image with convolution and dense weights, padded positions counted.
         other: values read by everything else (pool windows, elementwise layers), one image.
+        connections: as LeCun et al. count them: for each output of a layer with weights or a window, what it reads, and
+            its bias.
+        weight_bytes: of all weights, trained or not.
+        activation_bytes: of the output for one image, in the precision in force.
         receptive_field: (height, width) in pixels of what one output value sees, padding included.
         jump: (vertical, horizontal) pixels between neighbouring outputs.
+        padding: (top, left) pixels by which the first output's receptive field begins outside of the image.
+        gap: pixels between the centres of what joined branches see; not 0 is an unaligned join.
         same_as: another kind that computes the same with these settings, or None.
         inside: rows of the layers that it is made of.
         copies: how many times over they stand there, of which the table shows the first.
@@ -33,8 +41,13 @@ class Row:
     params: int
     macs: int
     other: int
+    connections: int
+    weight_bytes: int
+    activation_bytes: int
     receptive_field: tuple[int, int]
     jump: tuple[int, int]
+    padding: tuple[int, int]
+    gap: float
     same_as: str | None = None
     inside: tuple = ()
     copies: int = 1
@@ -99,48 +112,54 @@ class Plan:
             return "  ".join(left + right).rstrip()
 
         title = f"{self.name} on {_times(self.image_shape)}"
-        return "\n".join([title, line(header), rule, *map(line, lines), rule, line(total), *self.notes])
+        weights, activations = (sum(getattr(row, key) for row in self.rows) / 1e6 for key in SUMS[-2:])
+        return "\n".join(
+            [
+                title,
+                line(header),
+                rule,
+                *map(line, lines),
+                rule,
+                line(total),
+                f"weights {weights:,.2f} MB, all outputs of one image {activations:,.2f} MB",
+                *(
+                    f"{r.name}: its branches are not aligned, their centres are {r.gap:g} px apart"
+                    for r, _ in self.walk()
+                    if r.gap
+                ),
+                *self.notes,
+            ]
+        )
 
 
 def of(model):
     """The `Plan` of a Keras model: of a chain of layers with one input each, as `assemble` makes."""
     image = tuple(model.inputs[0].shape)
-    rows, x = [], Signal(image, (1, 1), (1, 1), (0, 0))
+    rows, x = [], Signal(image, image[1:3])
     for layer in model.layers[1:]:
         x = _through(layer, x, rows)
     return Plan(model.name, image[1:], tuple(rows))
-
-
-@dataclass(frozen=True)
-class Signal:
-    """What is known of a map on its way: its shape with the batch axis, and of each of its two axes the `size` of the
-    receptive field, the `jump` between two of them, and the pixel at which the first starts (below 0: in the padding).
-    """
-
-    shape: tuple
-    size: tuple[int, int]
-    jump: tuple[int, int]
-    start: tuple[int, int]
 
 
 def _through(layer, x, rows):
     """The signal that leaves `layer`; its row goes to the end of `rows`."""
     inside = []
     if isinstance(layer, Composite):
-        y = layer.flow(x, lambda inner, x: _through(inner, x, inside))
-        macs, other = sum(row.macs for row in inside), sum(row.other for row in inside)
+        y = layer.flow(x, lambda inner, x: _through(inner, x, inside))._replace(gap=0)
+        counts = {key: sum(getattr(row, key) for row in inside) for key in SUMS}
     else:
-        y, macs, other = _slide(layer, x)
+        y = through(layer, x)
+        counts = _counted(layer, y)
     rows.append(
         Row(
             name=layer.name,
             kind=type(layer).__name__,
             output_shape=y.shape[1:],
-            params=sum(prod(v.shape) for v in layer.trainable_weights),
-            macs=macs,
-            other=other,
+            **counts,
             receptive_field=y.size,
             jump=y.jump,
+            padding=tuple(-start for start in y.start),
+            gap=y.gap,
             same_as=getattr(layer, "same_as", None),
             inside=tuple(inside),
             copies=layer.times if isinstance(layer, Repeat) else 1,
@@ -149,43 +168,24 @@ def _through(layer, x, rows):
     return y
 
 
-def _slide(layer, x):
-    """The signal that leaves a layer without layers inside, its MACs, and the values that it reads otherwise."""
-    if isinstance(x, list):
-        shape, x = tuple(layer.compute_output_shape([each.shape for each in x])), _join(layer, x)
-    else:
-        shape = tuple(layer.compute_output_shape(x.shape))
-    before, after = x.shape[1:], shape[1:]
-    size = strides = (1, 1)
-    padded = (0, 0)
-    sliding = window(layer)
-    if sliding:
-        size, strides = sliding.reach, sliding.strides
-        padded = sliding.padded_before(_spatial(layer, before))
-    elif len(before) == 3 and (len(after) == 1 or type(layer).__name__.startswith("Global")):
-        size = _spatial(layer, before)  # every output sees the whole map
-    y = Signal(
-        shape,
-        size=tuple(r + (k - 1) * j for r, k, j in zip(x.size, size, x.jump, strict=True)),
-        jump=tuple(j * s for j, s in zip(x.jump, strides, strict=True)),
-        start=tuple(a - p * j for a, p, j in zip(x.start, padded, x.jump, strict=True)),
-    )
-    kernels = [v for v in layer.weights if "kernel" in v.name]
-    positions = prod(_spatial(layer, after))
+def _counted(layer, y):
+    """What `SUMS` names, of a layer without layers inside whose output is `y`."""
+    values, positions = prod(y.shape[1:]), prod(_spatial(layer, y.shape[1:]))
+    kernels = sum(prod(v.shape) for v in layer.weights if "kernel" in v.name)
     # A layer that does not use every weight at every position says itself how often it multiplies.
-    macs = getattr(layer, "multiplications", sum(prod(kernel.shape) for kernel in kernels) * positions)
-    return y, macs, 0 if macs else prod(after) * prod(size)
-
-
-def _join(layer, signals):
-    first = signals[0]
-    if any(each.jump != first.jump for each in signals):
-        jumps = ", ".join(_times(each.jump) for each in signals)
-        raise UserError(f"`{layer.name}` joins branches of different strides: {jumps} pixels")
-    ends = [tuple(a + r for a, r in zip(each.start, each.size, strict=True)) for each in signals]
-    start = tuple(map(min, zip(*(each.start for each in signals), strict=True)))
-    size = tuple(max(end) - a for end, a in zip(zip(*ends, strict=True), start, strict=True))
-    return Signal(first.shape, size, first.jump, start)
+    macs = getattr(layer, "multiplications", kernels * positions)
+    window = prod(y.reads)
+    other = 0 if macs else values * window
+    biases = sum(prod(v.shape) for v in layer.weights if "bias" in v.name)
+    return {
+        "params": sum(prod(v.shape) for v in layer.trainable_weights),
+        "macs": macs,
+        "other": other,
+        # A locally connected layer has a bias of its own at every position.
+        "connections": macs + (other if window > 1 else 0) + biases * (positions if biases < values else 1),
+        "weight_bytes": sum(prod(v.shape) * 4 for v in layer.weights),
+        "activation_bytes": values * (2 if layer.compute_dtype in ("float16", "bfloat16") else 4),
+    }
 
 
 def _spatial(layer, shape):
@@ -200,7 +200,7 @@ def _folded(rows, depth=0):
         yield from _folded(row.inside[:each], depth + 1)
         if others := row.inside[each:]:
             names = dict.fromkeys((others[0].name, others[-each].name))
-            sums = {key: sum(getattr(other, key) for other in others) for key in ("params", "macs", "other")}
+            sums = {key: sum(getattr(other, key) for other in others) for key in SUMS}
             kind = f"{row.copies - 1} × {others[0].kind}"
             yield replace(others[-1], name=" … ".join(names), kind=kind, **sums), depth + 1
 

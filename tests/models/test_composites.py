@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from convzoo import UserError
-from convzoo.models import axes
+from convzoo.models import axes, plan
 from convzoo.models.assemble import assemble, expand
 from convzoo.models.zoo import plan_rows
 
@@ -155,3 +155,45 @@ def test_what_cannot_be_built_inside_is_named():
     block = row("convzoo.layers.Residual", body={"deep": row("keras.layers.Conv2D", filters=4, kernel_size=9)})
     with pytest.raises(UserError, match=r"row `block` of network cannot be built: `body`: `deep`: .*negative"):
         planned({"block": block}, (8, 8, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "field", "jump", "padding"),
+    [("alexnet", "pool5", 195, 32, 64), ("vgg16", "pool5", 212, 32, 90), ("resnet50", "conv5_x", 483, 32, 241)],
+)
+def test_receptive_fields_of_araujo_et_al(name, row, field, jump, padding):
+    """The table of the Distill article; its ResNet-50 pads its pool by 0, not 1, before: 239 for our 241."""
+    found = find(plan(name), row)
+    assert (found.receptive_field, found.jump, found.padding) == ((field, field), (jump, jump), (padding, padding))
+
+
+def test_a_join_whose_branches_are_not_aligned_says_so():
+    """TensorFlow's "same" pads a 3×3 window with stride 2 behind the image alone: its centre is one pixel further."""
+    rows = planned({"down": DOWN})
+    assert find(rows, "down", "add").gap == 1
+    assert "add: its branches are not aligned, their centres are 1 px apart" in str(rows)
+    half = {**DOWN["body"]["conv1"], "_target_": "convzoo.layers.Conv2D", "padding": "half"}
+    assert find(planned({"down": {**DOWN, "body": {"conv1": half}}}), "down", "add").gap == 0
+
+
+def test_layers_that_look_at_the_whole_image_see_all_of_it():
+    for layer in (row("convzoo.layers.SqueezeExcite", ratio=2), row("keras.layers.GlobalMaxPooling2D", keepdims=True)):
+        assert find(planned({"conv": conv(4, 3), "layer": layer}), "layer").receptive_field == (18, 18)
+
+
+def test_max_blur_pooling_sees_what_its_blur_reaches():
+    """Three cells under the max, and one more on either side under the blur of three."""
+    pool = row("convzoo.layers.MaxBlurPooling2D", pool_size=3, strides=2, padding="same")
+    assert find(planned({"pool": pool}), "pool").receptive_field == (5, 5)
+
+
+def test_connections_are_those_that_lecun_et_al_count():
+    found = {each.name: each.connections for each in plan("lenet5").rows if each.connections}
+    assert found == dict(C1=122_304, S2=5_880, C3=151_600, S4=2_000, C5=48_120, F6=10_164, output=840)
+    assert sum(found.values()) == 340_908
+
+
+def test_bytes_of_weights_and_outputs():
+    found = find(planned({"bn": row("keras.layers.BatchNormalization"), "conv": conv(8, 3)}), "bn")
+    assert (found.weight_bytes, found.activation_bytes) == (4 * 4 * 4, 16 * 16 * 4 * 4)  # scale, offset, mean, variance
+    assert "weights 0.00 MB, all outputs of one image" in str(planned({}))

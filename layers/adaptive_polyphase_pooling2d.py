@@ -55,19 +55,21 @@ class AdaptivePolyphasePooling2D(BasePooling2D):
         for axis, (before, _), k, s in zip(
             spatial_axes(self.data_format), self._amounts(images.shape), self.pool_size, self.strides, strict=True
         ):
-            reached = np.arange(windows[axis] * s + k - 1) - before
-            images = ops.take(images, reached % images.shape[axis], axis)
+            reached = (np.arange(windows[axis] * s + k - 1) - before) % images.shape[axis]
+            runs = np.split(reached, np.flatnonzero(np.diff(reached) != 1) + 1)
+            index = (slice(None),) * axis
+            images = ops.concatenate([images[(*index, slice(run[0], run[-1] + 1))] for run in runs], axis)
         largest = ops.max_pool(images, self.pool_size, 1, "valid", self.data_format)
-        grids = [self._grid(largest, offsets) for offsets in np.ndindex(self.strides)]
-        norms = ops.stack([ops.sum(ops.square(grid), axis=(1, 2, 3), keepdims=True) for grid in grids])
-        chosen = ops.argmax(norms, axis=0)
-        kept = grids[0]
-        for i, grid in enumerate(grids[1:], 1):
-            kept = ops.where(chosen == i, grid, kept)
-        return kept
+        # The chosen grid, among cells that never win the max of a window: much cheaper than slices by the stride.
+        kept = ops.where(self._chosen(largest), largest, float("-inf"))
+        return ops.max_pool(kept, self.strides, self.strides, "valid", self.data_format)
 
-    def _grid(self, images, offsets):
-        index = [slice(None)] * 4
-        for axis, first, s in zip(spatial_axes(self.data_format), offsets, self.strides, strict=True):
-            index[axis] = slice(first, None, s)
-        return images[tuple(index)]
+    def _chosen(self, images):
+        """Whether a cell is of the grid with the largest norm of its image."""
+        channel = self.channel_axis
+        squares = ops.sum(ops.square(images), axis=channel)
+        (_, height, width), (sy, sx) = squares.shape, self.strides
+        norms = ops.sum(ops.reshape(squares, (-1, height // sy, sy, width // sx, sx)), axis=(1, 3))
+        chosen = ops.one_hot(ops.argmax(ops.reshape(norms, (-1, sy * sx)), axis=-1), sy * sx, dtype="bool")
+        chosen = ops.tile(ops.reshape(chosen, (-1, sy, sx)), (1, height // sy, width // sx))
+        return ops.expand_dims(chosen, channel)

@@ -34,4 +34,4 @@ class AveragePooling2D(BasePooling2D):
     """
 
     def pool(self, images):
-        return self.mean(images, self.average)
+        return self.average(images)

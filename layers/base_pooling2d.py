@@ -1,15 +1,16 @@
+from math import prod
+
 import keras
 from keras import ops
 
 from .checks import check_data_format, check_pair
-from .padding import POOL_WORDS, check_padding, output_shape_2d, pad_amounts_2d, pad_images
+from .padding import POOL_WORDS, backend_padding, check_padding, output_shape_2d, pad_amounts_2d, pad_images
 
 
 class BasePooling2D(keras.layers.Layer):
     """Arguments, shapes, padding and precision of the pools; a subclass defines `pool(images)`.
 
-    The backend's primitive runs on explicitly padded images, for the backends do not agree on the
-    borders of their own "same".
+    The backend's primitive runs on explicitly padded images where its own "same" is another, or its borders.
     """
 
     # Sums of half precision are taken in float32.
@@ -53,20 +54,41 @@ class BasePooling2D(keras.layers.Layer):
     def pad(self, images, value=0.0):
         return pad_images(images, self._amounts(images.shape), self.data_format, value=value)
 
-    def mean(self, images, window_mean):
-        """`window_mean` of the padded images, the padded cells left out."""
-        padded = self.pad(images)
-        if padded is images:
-            return window_mean(images)
-        one = images[:1, :, :, :1] if self.data_format == "channels_last" else images[:1, :1]
-        return window_mean(padded) / window_mean(self.pad(ops.ones_like(one)))
+    def mean(self, images, weigh):
+        """`weigh` of the windows, where padded cells are zeros, with these cells left out."""
+        if not any(map(any, self._amounts(images.shape))):
+            return weigh(images)
+        return weigh(images) / weigh(self._ones(images))
 
     def average(self, images):
-        return ops.average_pool(images, self.pool_size, self.strides, "valid", self.data_format)
+        """Mean of each window, the padded cells left out."""
+        padding = self._backend_padding(images)
+        return self.mean(images, self._average) if padding is None else self._average(images, padding)
 
-    def largest(self, images, strides=None):
-        images = self.pad(images, value=float("-inf"))
-        return ops.max_pool(images, self.pool_size, strides or self.strides, "valid", self.data_format)
+    def total(self, images):
+        """Sum of each window."""
+        cells = prod(self.pool_size)
+        if self._backend_padding(images) == "same":
+            return self.average(images) * (self._average(self._ones(images)) * cells)
+        return self._average(images) * cells
+
+    def largest(self, images):
+        padding = self._backend_padding(images)
+        images = self.pad(images, value=float("-inf")) if padding is None else images
+        return ops.max_pool(images, self.pool_size, self.strides, padding or "valid", self.data_format)
+
+    def _average(self, images, padding=None):
+        images = self.pad(images) if padding is None else images
+        return ops.average_pool(images, self.pool_size, self.strides, padding or "valid", self.data_format)
+
+    def _ones(self, images):
+        return ops.ones_like(images[:1, :, :, :1] if self.data_format == "channels_last" else images[:1, :1])
+
+    def _backend_padding(self, images):
+        # Of the borders of Keras's "same", TensorFlow and JAX leave out the padded cells, torch does not.
+        if keras.backend.backend() == "torch":
+            return None
+        return backend_padding(self.padding, images.shape, self.pool_size, self.strides, self.data_format)
 
     def known_channels(self, input_shape):
         if input_shape[self.channel_axis] is None:

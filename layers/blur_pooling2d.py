@@ -1,7 +1,7 @@
 import keras
 
 from .base_pooling2d import BasePooling2D
-from .windows import binomial, pad_mirrored, weighted_sum
+from .windows import blur
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -50,5 +50,4 @@ class BlurPooling2D(BasePooling2D):
         self.known_channels(input_shape)
 
     def pool(self, images):
-        images = pad_mirrored(images, self._amounts(images.shape), self.data_format)
-        return weighted_sum(images, binomial(self.pool_size), self.strides, self.data_format)
+        return blur(images, self.pool_size, self.strides, self._amounts(images.shape), self.data_format)

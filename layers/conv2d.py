@@ -5,6 +5,7 @@ from .checks import check_bool, check_pair, check_positive_int, check_word
 from .padding import (
     MODES,
     WORDS,
+    backend_padding,
     check_border,
     check_padding,
     output_shape_2d,
@@ -117,17 +118,14 @@ class Conv2D(keras.layers.Conv2D):
             check_border(input_shape, self._amounts(input_shape), self.data_format, self.padding_mode)
         return shape
 
-    def _amounts(self, input_shape, padding=None):
+    def _amounts(self, input_shape):
         window = self.kernel_size, self.strides, self.data_format, self.dilation_rate
-        return pad_amounts_2d(padding or self.padding, input_shape, *window)
+        return pad_amounts_2d(self.padding, input_shape, *window)
 
     def _backend_padding(self, input_shape):
-        """The backend's own word for the padding, which costs no copy of the image, or None."""
-        if self.padding == "valid" or (self.padding == "same" and self.padding_mode == "zeros"):
-            return self.padding
-        if self.padding_mode == "zeros" and self.strides == (1, 1):
-            # "half" and many a number are "same" at stride 1.
-            return "same" if self._amounts(input_shape) == self._amounts(input_shape, "same") else None
+        window = self.kernel_size, self.strides, self.data_format, self.dilation_rate
+        if self.padding == "valid" or self.padding_mode == "zeros":
+            return backend_padding(self.padding, input_shape, *window)
         return None
 
     def get_config(self):

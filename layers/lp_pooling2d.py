@@ -1,5 +1,3 @@
-import math
-
 import keras
 from keras import ops
 
@@ -69,11 +67,7 @@ class LpPooling2D(BasePooling2D):
 
     def pool(self, images):
         powers = ops.square(images) if self.p == 2 else ops.power(ops.abs(images), self.p)
-        if self.reduction == "mean":
-            powers = self.mean(powers, self.average)
-        else:
-            powers = self.average(self.pad(powers)) * math.prod(self.pool_size)
-        return root(powers, self.p)
+        return root(self.average(powers) if self.reduction == "mean" else self.total(powers), self.p)
 
     def get_config(self):
         return {**super().get_config(), "p": self.p, "reduction": self.reduction}

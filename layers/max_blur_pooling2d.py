@@ -1,8 +1,9 @@
 import keras
+from keras import ops
 
 from .base_pooling2d import BasePooling2D
 from .checks import check_pair
-from .windows import binomial, pad_mirrored, weighted_sum
+from .windows import blur
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -62,10 +63,10 @@ class MaxBlurPooling2D(BasePooling2D):
         self.known_channels(input_shape)
 
     def pool(self, images):
-        largest = self.largest(images, strides=(1, 1))
+        images = self.pad(images, value=float("-inf"))
+        largest = ops.max_pool(images, self.pool_size, 1, "valid", self.data_format)
         around = tuple(((k - 1) // 2, k // 2) for k in self.blur_size)
-        largest = pad_mirrored(largest, around, self.data_format)
-        return weighted_sum(largest, binomial(self.blur_size), self.strides, self.data_format)
+        return blur(largest, self.blur_size, self.strides, around, self.data_format)
 
     def get_config(self):
         return {**super().get_config(), "blur_size": self.blur_size}

@@ -54,7 +54,7 @@ class MixedPooling2D(BasePooling2D):
         alpha = ops.sigmoid(ops.cast(self.logit, images.dtype))
         alpha = self.of_channel(alpha, images) if self.per_channel else alpha
         largest = self.largest(images)
-        average = self.mean(images, self.average)
+        average = self.average(images)
         return average + alpha * (largest - average)
 
     def get_config(self):

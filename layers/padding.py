@@ -120,6 +120,17 @@ def pad_amounts_2d(padding, input_shape, window, strides, data_format, dilation=
     return tuple(map(pad_amounts, per_axis(padding), sizes, window, strides, dilation))
 
 
+def backend_padding(padding, input_shape, window, strides, data_format, dilation=(1, 1)):
+    """The backend's own word for this padding by zeros, which costs no copy of the images, or None."""
+    if padding in ("valid", "same"):
+        return padding
+    if max(strides) > 1 and None in [input_shape[axis] for axis in spatial_axes(data_format)]:
+        return None
+    # "half" and many a number are "same" at stride 1, and "ceil" at others.
+    arguments = input_shape, window, strides, data_format, dilation
+    return "same" if pad_amounts_2d(padding, *arguments) == pad_amounts_2d("same", *arguments) else None
+
+
 def output_shape_2d(padding, input_shape, window, strides, data_format, dilation=(1, 1), channels=None):
     """Shape of what a window leaves of a batch of images; `channels` None keeps their number.
 

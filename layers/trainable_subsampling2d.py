@@ -47,5 +47,4 @@ class TrainableSubsampling2D(BasePooling2D):
         self.bias = self.add_weight(name="bias", shape=shape, initializer="zeros", autocast=False)
 
     def pool(self, images):
-        total = self.average(self.pad(images)) * prod(self.pool_size)
-        return total * self.of_channel(self.scale, images) + self.of_channel(self.bias, images)
+        return self.total(images) * self.of_channel(self.scale, images) + self.of_channel(self.bias, images)

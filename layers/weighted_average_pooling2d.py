@@ -77,7 +77,7 @@ class WeightedAveragePooling2D(BasePooling2D):
         return self.mean(images, self._weighted)
 
     def _weighted(self, images):
-        return weighted_sum(images, self.window, self.strides, self.data_format)
+        return weighted_sum(images, self.window, self.strides, self.padding, self.data_format)
 
     def _gaussian(self):
         axes = []

@@ -79,6 +79,16 @@ class TestStochastic:
         assert abs((found == np.float32(2.4)).mean() - 0.6) < 4 * (0.24 / found.size) ** 0.5
         np.testing.assert_allclose(run(StochasticPooling2D(3), picture), 0.4 * 1.6 + 0.6 * 2.4, rtol=1e-5)
 
+    @settings(max_examples=15, deadline=None, derandomize=True)
+    @given(*windows, st.integers(0, 48))
+    def test_draws_the_only_active_cell(self, loop_pool, size, pool_size, strides, padding, place):
+        assume_that_a_window_fits(size, pool_size, padding)
+        picture = np.zeros(size)
+        picture.flat[place % picture.size] = 2
+        expected = loop_pool(picture, pool_size, strides, padding, lambda cells, _: cells.max())
+        layer = StochasticPooling2D(pool_size, strides, padding, seed=0)
+        np.testing.assert_array_equal(run(layer, picture, training=True), expected)
+
     def test_the_mean_over_draws_is_what_use_gives(self):
         picture = np.abs(normal(4, 4))
         layer = StochasticPooling2D(3, 2, 1, seed=1)

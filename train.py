@@ -7,6 +7,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from convzoo import UserError
 from convzoo.configs import command
 
 
@@ -48,7 +49,6 @@ def show(plan, how):
     elif how == "json":
         print(json.dumps(dataclasses.asdict(plan), indent=1))
     else:
-        from convzoo import UserError
         from convzoo.analysis import pictures
 
         try:
@@ -68,23 +68,22 @@ def train(settings, network, axes, plan, data, precision):
     from convzoo.tracking.run import Run, run_name
     from convzoo.training import fit, preprocess, signals
 
-    recipe, seed = settings["recipe"], settings["seed"]
-    name = run_name(plan.name, seed, HydraConfig.get().overrides.task)
+    recipe, name = settings["recipe"], run_name(plan.name, settings["seed"], HydraConfig.get().overrides.task)
     print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
     print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
 
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(settings["seed"])
     front = preprocess.fit_front(recipe["preprocess"], data.train.x)
     classes = len(data.class_names)
     model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
     preprocess.fit_rows(model, network["rows"], data.train.x)
     goal = objective.make(model, network["loss"], network["heads"])
     augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
-    batches = Batches(data.train, settings["batch_size"], seed, **augmentation)
+    batches = Batches(data.train, settings["batch_size"], settings["seed"], **augmentation)
     history = []
     params, tags = record(settings, network, axes, plan, data.digest, precision, keras.backend.backend())
     with (
-        signals.interrupting(),
+        signals.interrupting() as interrupts,
         Run(settings["tracking"]["uri"], settings["study"], name, params, tags) as run,
     ):
         run.text(OmegaConf.to_yaml(settings), "config.yaml")
@@ -106,6 +105,7 @@ def train(settings, network, axes, plan, data, precision):
             epochs=settings["epochs"],
             objective=goal,
             select=settings["select"],
+            on_step=interrupts.check,
             on_epoch=on_epoch,
         )
         test = evaluation.evaluate(fit.scores(model, data.test.x), data.test.y)

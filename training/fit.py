@@ -19,6 +19,7 @@ def fit(
     epochs,
     objective=None,
     select="last",
+    on_step=lambda: None,
     on_epoch=lambda e, m: None,
 ):
     """Trains a model from pictures to class scores.
@@ -33,6 +34,7 @@ def fit(
         objective: `convzoo.models.objective.Objective`; None is the cross-entropy of the scores.
         select: "last" keeps the last epoch's weights, "best" those of the highest validation accuracy, the earliest
             of equals.
+        on_step: called after every step.
         on_epoch: called with the epoch's number, from 1, and its metrics.
     """
     schedule = make_schedule(recipe, learning_rate, epochs, batches.steps)
@@ -49,6 +51,7 @@ def fit(
             loss += (learned["loss"] - loss) / step
             accuracy += (learned["accuracy"] - accuracy) / step
             progress.step(step, accuracy)
+            on_step()
         metrics = {
             "train_loss": loss,
             "train_accuracy": accuracy,

@@ -1,13 +1,14 @@
-"""The signals that end a job, as an interrupt that a run can record."""
+"""The signals that end a job, taken where the work can be ended well."""
 
 import contextlib
 import signal
+import sys
 import threading
 
-SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # Slurm's and Kubernetes' way; a terminal that is closed
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; Slurm's and Kubernetes' way; a closed terminal
 
 
-class Terminated(KeyboardInterrupt):
+class Interrupted(KeyboardInterrupt):
     """One of `SIGNALS` came; `exit_code` is what a shell would say of it."""
 
     def __init__(self, number):
@@ -15,25 +16,41 @@ class Terminated(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
+class Interrupts:
+    """What came so far."""
+
+    number = None
+
+    def check(self):
+        """Raises `Interrupted` if a signal came."""
+        if self.number is not None:
+            raise Interrupted(self.number)
+
+    def handle(self, number, frame):
+        self.check()
+        self.number = number
+        print("\nending after this step; once more ends at once", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def interrupting():
-    """Within it each of `SIGNALS` raises `Terminated`, as Ctrl-C raises KeyboardInterrupt. On the main thread only.
+    """Yields `Interrupts`: within it one of `SIGNALS` waits until `check` is called, or the end; a second does not.
 
-    A signal that the process was started to ignore (`nohup`) stays ignored.
+    An exception that a handler raises at once comes up wherever the program happens to be. In a library's own cleaning
+    up it is swallowed, or turned into another. On the main thread only, as Python's handlers are; a signal that the
+    process was started to ignore (`nohup`) stays ignored.
     """
+    interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield interrupts
         return
-
-    def handle(number, frame):
-        raise Terminated(number)
-
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         if handler != signal.SIG_IGN:
-            signal.signal(number, handle)
+            signal.signal(number, interrupts.handle)
     try:
-        yield
+        yield interrupts
+        interrupts.check()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

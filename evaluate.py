@@ -1,6 +1,7 @@
 """Evaluates a recorded run on the test split once more: `python evaluate.py run=latest`."""
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 
 from convzoo.configs import command
 from convzoo.configs.keys import check_keys
@@ -14,7 +15,7 @@ def main(config):
 
     if config.get("run") is None:
         raise UserError("which run? `run=latest`, or `run=ID` with the id that train.py or MLflow showed")
-    check_keys(config, {"": ["run", "data", "tracking"], "data": ["directory"], "tracking": ["uri"]})
+    check_keys(config, {"": ["run", "data", "allow", "tracking"], "data": ["directory"], "tracking": ["uri"]})
     run = find(config.tracking.uri, config.run)
     settings = run.settings()
     if "data" not in settings:
@@ -29,9 +30,10 @@ def main(config):
 
     from convzoo.analysis import evaluation, pictures
     from convzoo.data import load
-    from convzoo.models import saved
+    from convzoo.models import saved, targets
     from convzoo.training import fit
 
+    targets.allow(list(config.allow or []), HydraConfig.get().overrides.task)
     data = load(data_config)
     print(f"{run.name} ({run.id})\n{data.source}")
     if not run.tested_on(data.test):

@@ -1,13 +1,9 @@
 """Trains a network of the zoo, tests it once and records the run in MLflow: `python train.py model=allconv`."""
 
-import dataclasses
-import json
-
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from convzoo import UserError
 from convzoo.configs import command
 
 
@@ -26,36 +22,23 @@ def main(config):
         data.look(settings["data"])
     precision = backend.start(config.precision)
 
-    from convzoo.models import zoo
+    from convzoo.analysis import pictures
+    from convzoo.models import targets, zoo
     from convzoo.tracking.run import check_store
     from convzoo.training import preprocess
 
+    targets.allow(settings["allow"], HydraConfig.get().overrides.task)
     rows = zoo.rows(config)
     loss, heads = zoo.loss_and_heads(config)
     preprocess.check(settings["recipe"]["preprocess"], rows)
     plan = zoo.plan_rows(rows, tuple(config.data.image_shape), config.data.classes, config.model.name)
     if config.plan:
-        show(plan, config.plan)
+        pictures.show(plan, config.plan)
         return
     check_store(config.tracking.uri)
 
     network = {"rows": rows, "loss": loss, "heads": heads}
     train(settings, network, zoo.describe(config), plan, data.load(settings["data"]), precision)
-
-
-def show(plan, how):
-    if how is True:
-        print(plan)
-    elif how == "json":
-        print(json.dumps(dataclasses.asdict(plan), indent=1))
-    else:
-        from convzoo.analysis import pictures
-
-        try:
-            pictures.network(plan).savefig(how)
-        except OSError as error:
-            raise UserError(f"`plan={how}`: {error.strerror}") from error
-        print(f"drawn in {how}")
 
 
 def train(settings, network, axes, plan, data, precision):

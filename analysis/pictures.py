@@ -1,9 +1,14 @@
 """Pictures of a run, as matplotlib figures that need no screen."""
 
+import dataclasses
+import json
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from .. import UserError
 
 
 def learning_curves(history, title):
@@ -61,6 +66,24 @@ def confusion_matrix(counts, class_names, title):
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=color)
     return figure
+
+
+def show(plan, how):
+    """Prints a plan, as a table (True) or as "json", or draws it into a file of that name.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if how is True:
+        print(plan)
+    elif how == "json":
+        print(json.dumps(dataclasses.asdict(plan), indent=1))
+    else:
+        try:
+            network(plan).savefig(how)
+        except OSError as error:
+            raise UserError(f"`plan={how}`: {error.strerror}") from error
+        print(f"drawn in {how}")
 
 
 _COLOURS = {"weights": "#4c72b0", "down": "#dd8452", "other": "#c8c8c8"}

@@ -25,7 +25,7 @@ class Composite(keras.layers.Layer):
         return self.flow(inputs, lambda layer, x: layer(x))
 
     def compute_output_shape(self, input_shape):
-        return self.flow(tuple(input_shape), lambda layer, shape: layer.compute_output_shape(shape))
+        return self.flow(tuple(input_shape), output_shape)
 
     @classmethod
     def from_config(cls, config):
@@ -81,6 +81,15 @@ def check_layers(name, layers):
     return list(found)
 
 
+def output_shape(layer, shape):
+    """Shape of a layer's output for an input of `shape`, or for a list of them, whether or not the layer says it."""
+    try:
+        return tuple(layer.compute_output_shape(shape))
+    except NotImplementedError:
+        inputs = [keras.KerasTensor(each) for each in shape] if isinstance(shape, list) else keras.KerasTensor(shape)
+        return tuple(layer.compute_output_spec(inputs).shape)
+
+
 def serialized(layer):
     """A layer's config by itself, from which every reading makes another layer.
 
@@ -106,6 +115,6 @@ def _build(layer, shape, inside):
     try:
         if not layer.built:
             layer.build(shape)
-        return layer.compute_output_shape(shape)
+        return output_shape(layer, shape)
     except ValueError as error:
         raise ValueError(f"`{layer.name}`: {error}") from error

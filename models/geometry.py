@@ -7,6 +7,7 @@ networks, Distill 2019.
 from typing import NamedTuple
 
 from .. import UserError
+from ..layers.composite import output_shape
 from ..layers.padding import pad_amounts, per_axis, spatial_axes
 
 
@@ -83,9 +84,9 @@ def through(layer, x):
         UserError: the layer joins branches whose jumps differ.
     """
     if isinstance(x, list):
-        shape, x = layer.compute_output_shape([each.shape for each in x]), _joined(layer, x)
+        shape, x = output_shape(layer, [each.shape for each in x]), _joined(layer, x)
     else:
-        shape, x = layer.compute_output_shape(x.shape), x._replace(gap=0)
+        shape, x = output_shape(layer, x.shape), x._replace(gap=0)
     sliding = window(layer)
     size, strides, padded = (1, 1), (1, 1), (0, 0)
     if sliding:
@@ -95,7 +96,7 @@ def through(layer, x):
         size = x.cells
     axes = spatial_axes(getattr(layer, "data_format", None) or "channels_last")
     return Signal(
-        tuple(shape),
+        shape,
         tuple(shape[axis] for axis in axes) if len(shape) == 4 else x.cells,
         size=tuple(r + (k - 1) * j for r, k, j in zip(x.size, size, x.jump, strict=True)),
         jump=tuple(j * s for j, s in zip(x.jump, strides, strict=True)),

@@ -1,9 +1,10 @@
 """What a `_target_` may name: whole classes from a list, never a prefix; and how a row becomes a layer.
 
-A prefix such as `keras.layers.` would admit `Lambda` and `TFSMLayer`, which run code from a config. Nothing here
+A prefix such as `keras.layers.` would admit `Lambda` and `TFSMLayer`, which run code from a config. Nothing but `allow`
 imports what a config names, and nothing resolves a `${…}`: a string stays a string.
 """
 
+import importlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 
@@ -42,8 +43,35 @@ LOSSES = {
     },
     "convzoo.layers.CapsuleMarginLoss": layers.CapsuleMarginLoss,
 }
+# By short name what `allow` added: a saved model needs them to be read.
+OWN = {}
 # Other ways to name a class or a call, Hydra's and Keras's; and the layer's name, which is its row's.
 _REFUSED = ("_args_", "_convert_", "_partial_", "_recursive_", "class_name", "module", "registered_name", "name")
+
+
+def allow(classes, typed):
+    """Lets rows name layers of the user's own, for the rest of the process.
+
+    Args:
+        classes: names of `keras.layers.Layer` classes, as `package.module.Class`.
+        typed: the words that the user typed. A file may come from a stranger, and importing runs code.
+
+    Raises:
+        UserError: what came was not typed, or is no such class.
+    """
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+        raise UserError(f"`allow` must be a list of classes, as [package.module.Class]. Received: allow={classes!r}")
+    if classes and not any(word.startswith("allow=") for word in typed):
+        raise UserError("`allow` counts on the command line alone, not in a file")
+    for name in classes:
+        module, _, short = name.rpartition(".")
+        try:
+            found = getattr(importlib.import_module(module), short)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UserError(f"`allow={name}`: {error}") from error
+        if not isinstance(found, type) or not issubclass(found, keras.layers.Layer):
+            raise UserError(f"`allow={name}`: it is no class of layers")
+        ALLOWED[name] = OWN[short] = found
 
 
 def check(rows, where, allowed=ALLOWED):

@@ -23,7 +23,7 @@ def names():
 
 def paper(name):
     """What a network's file says of its paper: `title`, `arxiv`, `year`, `params`, `error`, … as a dict."""
-    return OmegaConf.to_container(_compose(name, None, None, {}).model.paper, resolve=True)
+    return OmegaConf.to_container(composed(name).model.paper, resolve=True)
 
 
 def kinds():
@@ -116,13 +116,13 @@ def build(name, image_shape=None, classes=None, **settings):
     Raises:
         UserError: unknown name or setting, a value out of range, or a map that shrinks to nothing.
     """
-    config = _compose(name, image_shape, classes, settings)
+    config = composed(name, image_shape, classes, settings)
     return assemble(rows(config), *_ends(config), config.model.name)
 
 
 def plan(name, image_shape=None, classes=None, **settings):
     """What `build` with the same arguments would build, as a `Plan`; no weight is allocated."""
-    config = _compose(name, image_shape, classes, settings)
+    config = composed(name, image_shape, classes, settings)
     return plan_rows(rows(config), *_ends(config), config.model.name)
 
 
@@ -139,7 +139,9 @@ def plan_rows(network_rows, image_shape, classes, name):
         return pool.submit(symbolically).result()
 
 
-def _compose(name, image_shape, classes, settings):
+def composed(name, image_shape=None, classes=None, settings=None):
+    """The config that `build` with the same arguments would take; `settings` are the axes."""
+    settings = dict(settings or {})
     _one_of("network", name, names())
     if unknown := set(settings) - set(axes.NAMES):
         _one_of("setting", unknown.pop(), axes.NAMES)

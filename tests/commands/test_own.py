@@ -1,6 +1,7 @@
 """A network and pictures that are neither in the zoo: one file of one's own, and a folder."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,9 @@ layers:
 """
 
 
-def finished(*words, cwd):
-    done = subprocess.run([sys.executable, *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=240)
+def finished(*words, cwd, **options):
+    words = [sys.executable, *map(str, words)]
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=240, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -68,3 +70,28 @@ def test_the_plan_as_json_and_as_a_picture(tmp_path):
     assert sum(row["params"] for row in plan["rows"]) == 61_706
     assert finished(*words, "plan=lenet.svg", cwd=tmp_path) == "drawn in lenet.svg\n"
     assert "<svg" in (tmp_path / "lenet.svg").read_text()
+
+
+LAYER = """
+import keras
+
+@keras.saving.register_keras_serializable(package="mine")
+class Doubled(keras.layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+"""
+
+
+def test_a_layer_of_one_s_own_is_named_once_it_is_allowed(tmp_path):
+    (tmp_path / "mine.py").write_text(LAYER)
+    options = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    allow = "allow=[mine.Doubled]"
+    words = ["model=lenet", "data=digits", "data.fraction=0.1", "epochs=1", "model.layers.pool1._target_=mine.Doubled"]
+    words += [f"~model.layers.pool1.{key}" for key in ("pool_size", "strides", "padding", "axis")]
+    finished(ROOT / "train.py", *words, allow, **options)
+    assert "test accuracy" in finished(ROOT / "evaluate.py", "run=latest", allow, **options)
+    refused = subprocess.run(
+        [sys.executable, ROOT / "train.py", *words], capture_output=True, text=True, timeout=60, **options
+    )
+    assert refused.returncode == 2
+    assert "`model.layers.pool1._target_=mine.Doubled` is not among the layers" in refused.stderr

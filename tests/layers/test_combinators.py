@@ -206,6 +206,19 @@ def test_nested_models_save_and_train(tmp_path):
     np.testing.assert_allclose(copy.predict(images, verbose=0), model.predict(images, verbose=0), rtol=1e-5, atol=1e-6)
 
 
+class Halves(keras.layers.Layer):
+    """It does not say the shape of its output."""
+
+    def call(self, inputs):
+        return inputs[:, : inputs.shape[1] // 2]
+
+
+def test_layers_that_do_not_say_their_shape_stand_inside_too():
+    layer = Branches([[Halves(), Halves()], [Conv2D(1, 1), Halves(), Halves()]])
+    assert layer(PICTURE).shape == (1, 1, 4, 2)
+    assert layer.compute_output_shape((None, 8, 4, 1)) == (None, 2, 4, 2)
+
+
 def test_a_layer_in_two_places_is_refused():
     shared = Conv2D(1, 1)
     with pytest.raises(ValueError, match="one place alone"):

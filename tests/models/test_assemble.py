@@ -3,6 +3,7 @@
 import pytest
 
 from convzoo import UserError
+from convzoo.models import targets
 from convzoo.models.assemble import assemble, expand
 from convzoo.models.targets import ALLOWED
 
@@ -123,3 +124,13 @@ def test_every_allowed_target_is_a_layer():
         found = getattr({"keras.layers": keras.layers, "convzoo.layers": convzoo.layers}[package], name)
         assert found is cls
         assert issubclass(found, keras.Layer), target
+
+
+def test_a_file_allows_nothing(monkeypatch, tmp_path):
+    """Importing runs code, so what may be imported is typed; a file may come from a stranger."""
+    (tmp_path / "mine_of_a_stranger.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="`allow` counts on the command line alone"):
+        targets.allow(["mine_of_a_stranger.Layer"], ["model=mine"])
+    with pytest.raises(SystemExit, match="it ran"):
+        targets.allow(["mine_of_a_stranger.Layer"], ["allow=[mine_of_a_stranger.Layer]"])

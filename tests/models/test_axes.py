@@ -219,7 +219,7 @@ def test_every_kind_plans_at_every_kind_of_site():
     ],
 )
 def test_axes_are_described_in_plain_numbers_and_words(settings, described):
-    assert zoo.describe(zoo._compose("nin", None, None, settings)) == described
+    assert zoo.describe(zoo.composed("nin", None, None, settings)) == described
 
 
 def test_a_kind_that_was_asked_for_is_described_by_its_name():

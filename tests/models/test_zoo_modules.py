@@ -228,7 +228,7 @@ def in_training(name):
 
     def symbolically():
         keras.StatelessScope().__enter__()  # never left: it ends with its thread
-        config = zoo._compose(name, None, None, {})
+        config = zoo.composed(name)
         model = assemble(zoo.rows(config), *zoo._ends(config), name)
         goal = objective.make(model, *zoo.loss_and_heads(config))
         inputs = [model.input] if goal.labels is None else [model.input, goal.labels]
@@ -254,7 +254,7 @@ def test_googlenet_weighs_its_heads_as_its_section_5_says():
     _, goal, _ = in_training("googlenet")
     assert list(goal.outputs) == ["aux1", "aux2"]
     assert goal.weights == (0.3, 0.3)
-    config = zoo._compose("googlenet", None, None, dict(dropout=0))
+    config = zoo.composed("googlenet", None, None, dict(dropout=0))
     assert not [row for head in zoo.loss_and_heads(config)[1].values() for row in head["layers"] if "drop" in row]
 
 
@@ -275,7 +275,7 @@ def test_capsnet_loses_by_the_length_of_its_capsules():
 
 @pytest.mark.parametrize("image_shape", [(32, 32, 1), (32, 32, 3)])
 def test_capsnet_draws_pictures_of_other_sizes(image_shape):
-    config = zoo._compose("capsnet", image_shape, 10, {})
+    config = zoo.composed("capsnet", image_shape, 10, {})
     assert plan("capsnet", image_shape=image_shape).rows[-1].output_shape == (10,)
     assert zoo.loss_and_heads(config)[1]["reconstruction"]["layers"]["decoder"]["image_shape"] == list(image_shape)
 

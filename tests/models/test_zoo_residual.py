@@ -6,7 +6,7 @@ import pytest
 
 from convzoo import UserError
 from convzoo.models import build, plan
-from convzoo.models.zoo import _compose
+from convzoo.models.zoo import composed
 
 # Trainable parameters. The CIFAR ResNets and DenseNets are worked out by hand from the papers; of the ImageNet networks
 # the counts are torchvision's and keras.applications'. Next to them what the paper prints, in millions.
@@ -178,7 +178,7 @@ def test_stochastic_depth_drops_the_deeper_blocks_more_often():
     ],
 )
 def test_recipes(name, recipe, epochs, drops):
-    found = _compose(name, None, None, {}).model.recipe
+    found = composed(name).model.recipe
     assert (found.name, found.epochs, found.boundaries) == (recipe, epochs, drops)
     assert list(found.preprocess) == ["normalization"]
 

@@ -1,0 +1,45 @@
+"""Every network of the zoo: a step of training, heads included, saved and read again. Minutes long."""
+
+import keras
+import numpy as np
+import pytest
+
+from convzoo.data import Split
+from convzoo.data.stream import Batches
+from convzoo.models import assemble, names, objective, saved, zoo
+from convzoo.training import fit, preprocess
+
+RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=5e-4, warmup=0.0, boundaries=[], schedule="constant")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_it_trains_saves_and_loads(name, tmp_path):
+    config = zoo.composed(name)
+    shape, classes = tuple(config.data.image_shape), config.data.classes
+    rows = zoo.rows(config)
+    rng = np.random.default_rng(0)
+    images = Split(rng.integers(0, 256, (2, *shape), dtype=np.uint8), rng.integers(0, classes, 2).astype(np.int32))
+    keras.utils.set_random_seed(0)
+    front = [keras.layers.Rescaling(1 / 128, offset=-1.0, dtype="float32")]
+    model = assemble.assemble(rows, shape, classes, name, front, dtype="uint8")
+    preprocess.fit_rows(model, rows, images.x)
+    before = [weight.copy() for weight in model.get_weights()]
+    metrics = []
+    fit.fit(
+        model,
+        Batches(images, 2, seed=0),
+        None,
+        RECIPE,
+        learning_rate=1e-3,
+        epochs=1,
+        objective=objective.make(model, *zoo.loss_and_heads(config)),
+        on_epoch=lambda epoch, found: metrics.append(found),
+    )
+    assert np.isfinite(metrics[0]["train_loss"])
+    assert any((old != new).any() for old, new in zip(before, model.get_weights(), strict=True))
+    model.save(tmp_path / "model.keras")
+    scores = fit.scores(model, images.x)
+    assert scores.shape == (2, classes)
+    np.testing.assert_allclose(fit.scores(saved.load(tmp_path / "model.keras"), images.x), scores, rtol=1e-4, atol=1e-4)
+    keras.utils.clear_session()

@@ -36,8 +36,8 @@ class Interrupts:
 def interrupting():
     """Yields `Interrupts`: within it one of `SIGNALS` waits until `check` is called, or the end; a second does not.
 
-    An exception that a handler raises at once comes up wherever the program happens to be. In a library's own cleaning
-    up it is swallowed, or turned into another. On the main thread only, as Python's handlers are; a signal that the
+    An exception that a handler raises at once comes up wherever the program happens to be: in a library's own cleaning
+    up it may be swallowed or turned into another. On the main thread only, as Python's handlers are; a signal that the
     process was started to ignore (`nohup`) stays ignored.
     """
     interrupts = Interrupts()

@@ -126,7 +126,14 @@ def test_evaluate_refuses_a_run_that_is_not_there(folder):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_killed(tmp_path, number, code):
-    process = command(ROOT / "train.py", *TINY, "epochs=2000", cwd=tmp_path)
+    # A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
+    process = command(
+        ROOT / "train.py",
+        *TINY,
+        "epochs=2000",
+        cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while "epoch    1/2000" not in process.stdout.readline():
         assert process.poll() is None, process.stderr.read()
     begun = time.monotonic()

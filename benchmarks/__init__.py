@@ -1,0 +1,1 @@
+"""What the layers cost beside their nearest peers."""

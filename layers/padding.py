@@ -17,6 +17,8 @@ Layers hold one of the words or ((top, bottom), (left, right)); the functions of
 
 import contextlib
 
+import keras
+import numpy as np
 from keras import ops
 
 from .checks import is_int, quoted
@@ -180,6 +182,11 @@ def pad_images(images, amounts, data_format, mode="zeros", value=0.0):
     check_border(images.shape, amounts, data_format, mode)
     for axis, (before, after) in zip(axes, amounts, strict=True):
         first, last = _BORDERS[mode](before, after)
+        size = images.shape[axis]
+        if keras.backend.backend() == "jax" and is_int(size):
+            # XLA gathers, there and back, several times faster on a CPU than it concatenates.
+            images = ops.take(images, np.array([*first, *range(size), *last]) % size, axis)
+            continue
         cells = [_cell(images, axis, i) for i in first], [_cell(images, axis, i) for i in last]
         images = ops.concatenate([*cells[0], images, *cells[1]], axis)
     return images

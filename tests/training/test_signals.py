@@ -8,6 +8,14 @@ import pytest
 from convzoo.training.signals import Interrupted, interrupting
 
 
+@pytest.fixture(autouse=True)
+def started_in_the_foreground():
+    """A shell starts what runs in its background with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def hit_by(*numbers, check=False):
     """Goes on after the signals, as a library does that swallows every exception; returns how far it came."""
     passed = []

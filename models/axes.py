@@ -4,6 +4,7 @@ A row says by its key `axis` which axis reaches it:
 
 - `pool`: a row that only down-samples, a pool or the convolution that took its place;
 - `strided`: a working convolution with a stride;
+- `stride`: a layer with a stride behind which no pool can stand: `stride` reaches it, `pooling` does not;
 - `dropout`, `input_dropout`: a layer whose `rate` the axis of that name sets.
 
 `pool` and `strided` rows are the network's *sites*. Rows inside rows (branches, residual bodies) are reached
@@ -17,6 +18,7 @@ from .. import UserError
 
 PAPER = "paper"
 SITES = ("pool", "strided")
+STRIDES = (*SITES, "stride")
 DROPOUTS = ("dropout", "input_dropout")
 NAMES = ("stride", "pooling", *DROPOUTS)
 KEPT = ("pool_size", "strides", "padding")
@@ -30,7 +32,7 @@ def apply(rows, *, stride=PAPER, pooling=None, dropout=PAPER, input_dropout=PAPE
 
     Args:
         rows: mapping from row name to row, each a mapping with `_target_`.
-        stride: a positive integer for the `strides` of every site, or "paper".
+        stride: a positive integer for the `strides` of every site and every `stride` row, or "paper".
         pooling: None for the paper's, or a mapping with `kind`, the kind's name, and `row`, what fills a
             site. At a `pool` site it replaces the row and keeps `pool_size`, `strides` and `padding`. At a
             `strided` site it sets the convolution to stride 1 and follows its activation, 3×3 and "same", with
@@ -45,8 +47,8 @@ def apply(rows, *, stride=PAPER, pooling=None, dropout=PAPER, input_dropout=PAPE
         UserError: a value is out of range, or no row refers to an axis that was set.
     """
     found = {row["axis"] for row in _every(rows) if isinstance(row.get("axis"), str)}  # Keras's own are numbers
-    if unknown := found - {*SITES, *DROPOUTS}:
-        raise UserError(f"`axis` of a row must be one of {', '.join(SITES + DROPOUTS)}. Received: {unknown.pop()!r}")
+    if unknown := found - {*STRIDES, *DROPOUTS}:
+        raise UserError(f"`axis` of a row must be one of {', '.join(STRIDES + DROPOUTS)}. Received: {unknown.pop()!r}")
     rates = {"dropout": dropout, "input_dropout": input_dropout}
     if stride != PAPER and (isinstance(stride, bool) or not isinstance(stride, int) or stride < 1):
         raise UserError(f'`stride` must be "paper" or a positive integer. Received: stride={stride!r}')
@@ -56,7 +58,7 @@ def apply(rows, *, stride=PAPER, pooling=None, dropout=PAPER, input_dropout=PAPE
 
     kind = pooling["kind"] if pooling else PAPER
     for axis, value, reached in (
-        ("stride", stride, SITES),
+        ("stride", stride, STRIDES),
         ("pooling", kind, SITES),
         *((axis, rate, (axis,)) for axis, rate in rates.items()),
     ):
@@ -78,7 +80,8 @@ def describe(rows, kinds, kind=PAPER):
         where they differ or the paper's is no kind, and what the absence of such rows amounts to (stride 1, pooling
         "none", rate 0).
     """
-    sites = [row for row in _every(rows) if row.get("axis") in SITES]
+    strided = [row for row in _every(rows) if row.get("axis") in STRIDES]
+    sites = [row for row in strided if row["axis"] in SITES]
 
     def kind_of(row):
         if kind != PAPER:
@@ -89,7 +92,7 @@ def describe(rows, kinds, kind=PAPER):
         return next((kind for kind, filling in kinds.items() if filling == own), PAPER)
 
     values = {
-        "stride": ([row.get("strides") or row.get("pool_size", 1) for row in sites], 1),
+        "stride": ([row.get("strides") or row.get("pool_size", 1) for row in strided], 1),
         "pooling": ([kind_of(row) for row in sites], "none"),
         **{axis: ([row.get("rate", 0) for row in _every(rows) if row.get("axis") == axis], 0) for axis in DROPOUTS},
     }
@@ -134,7 +137,7 @@ def _apply(rows, stride, pooling, rates):
             waiting = None
         row = {key: map_rows(value, lambda rows: _apply(rows, stride, pooling, rates)) for key, value in row.items()}
         axis = row.get("axis")
-        if axis in SITES and stride != PAPER:
+        if axis in STRIDES and stride != PAPER:
             row["strides"] = stride
         if axis == "pool" and pooling:
             row = {**pooling["row"], **{key: row[key] for key in KEPT if key in row}, "axis": "pool"}

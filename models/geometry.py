@@ -62,6 +62,7 @@ class Signal(NamedTuple):
         start: the pixel at which the first one's begin; below 0 it is in the padding.
         reads: cells of the map before that one value reads, per axis.
         gap: pixels between the centres of what branches see, where they were joined and differ.
+        source: which output of which layer it is, by identity.
     """
 
     shape: tuple
@@ -71,6 +72,7 @@ class Signal(NamedTuple):
     start: tuple[int, int] = (0, 0)
     reads: tuple[int, int] = (1, 1)
     gap: float = 0
+    source: object = None
 
 
 def through(layer, x):
@@ -103,6 +105,7 @@ def through(layer, x):
         start=tuple(a - p * j for a, p, j in zip(x.start, padded, x.jump, strict=True)),
         reads=size,
         gap=x.gap,
+        source=object(),
     )
 
 

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, replace
 from math import prod
 
+import keras
+
 from ..layers.composite import Composite
 from ..layers.repeat import Repeat
-from .geometry import Signal, through
+from .geometry import Signal, through, window
 
 # Of a row, what adds up over rows.
 SUMS = ("params", "macs", "other", "connections", "weight_bytes", "activation_bytes")
@@ -55,11 +57,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """A network's layers in order, one `Row` each. `str(plan)` is the table."""
+    """A network's layers in order, one `Row` each. `str(plan)` is the table.
+
+    Attributes:
+        name: the network's.
+        image_shape: (height, width, channels).
+        rows: the layers.
+        kept_bytes: what one image leaves in memory for the backward pass: each map that a gradient reads, once.
+    """
 
     name: str
     image_shape: tuple[int, int, int]
     rows: tuple[Row, ...]
+    kept_bytes: int
 
     @property
     def params(self):
@@ -70,6 +80,12 @@ class Plan:
     def macs(self):
         """Multiplications of all rows for one image."""
         return sum(row.macs for row in self.rows)
+
+    def training_bytes(self, batch_size):
+        """About what a step of training holds beside the libraries: weights, their gradients and their momentum; what
+        `batch_size` images leave for the backward pass; and the largest gradient of a map."""
+        largest = max(row.activation_bytes for row, _ in self.walk() if not row.inside)
+        return sum(r.weight_bytes for r in self.rows) + 8 * self.params + batch_size * (self.kept_bytes + largest)
 
     @property
     def notes(self):
@@ -121,7 +137,8 @@ class Plan:
                 *map(line, lines),
                 rule,
                 line(total),
-                f"weights {weights:,.2f} MB, all outputs of one image {activations:,.2f} MB",
+                f"weights {weights:,.2f} MB, all outputs of one image {activations:,.2f} MB; training on 128 images "
+                f"at a time holds about {self.training_bytes(128) / 1e6:,.0f} MB",
                 *(
                     f"{r.name}: its branches are not aligned, their centres are {r.gap:g} px apart"
                     for r, _ in self.walk()
@@ -135,21 +152,22 @@ class Plan:
 def of(model):
     """The `Plan` of a Keras model: of a chain of layers with one input each, as `assemble` makes."""
     image = tuple(model.inputs[0].shape)
-    rows, x = [], Signal(image, image[1:3])
+    rows, kept, x = [], {}, Signal(image, image[1:3])
     for layer in model.layers[1:]:
-        x = _through(layer, x, rows)
-    return Plan(model.name, image[1:], tuple(rows))
+        x = _through(layer, x, rows, kept)
+    return Plan(model.name, image[1:], tuple(rows), sum(kept.values()))
 
 
-def _through(layer, x, rows):
-    """The signal that leaves `layer`; its row goes to the end of `rows`."""
+def _through(layer, x, rows, kept):
+    """The signal that leaves `layer`; its row goes to the end of `rows`, what its gradient reads into `kept`."""
     inside = []
     if isinstance(layer, Composite):
-        y = layer.flow(x, lambda inner, x: _through(inner, x, inside))._replace(gap=0)
+        y = layer.flow(x, lambda inner, x: _through(inner, x, inside, kept))._replace(gap=0)
         counts = {key: sum(getattr(row, key) for row in inside) for key in SUMS}
     else:
         y = through(layer, x)
         counts = _counted(layer, y)
+        _keep(layer, x, y, kept)
     rows.append(
         Row(
             name=layer.name,
@@ -184,8 +202,28 @@ def _counted(layer, y):
         # A locally connected layer has a bias of its own at every position.
         "connections": macs + (other if window > 1 else 0) + biases * (positions if biases < values else 1),
         "weight_bytes": sum(prod(v.shape) * 4 for v in layer.weights),
-        "activation_bytes": values * (2 if layer.compute_dtype in ("float16", "bfloat16") else 4),
+        "activation_bytes": _bytes(layer, y),
     }
+
+
+def _bytes(layer, signal):
+    return prod(signal.shape[1:]) * (2 if layer.compute_dtype in ("float16", "bfloat16") else 4)
+
+
+def _keep(layer, x, y, kept):
+    """Enters into `kept`, by the map, the bytes of those that the layer's gradient reads.
+
+    A layer with weights reads what came in, one that is not linear what it gave out, and a pool may read both. A
+    merge reads neither.
+    """
+    if isinstance(x, list):
+        return
+    if layer.weights or window(layer):
+        # Keras normalizes in float32 and keeps its copy beside what came.
+        normalizes = isinstance(layer, keras.layers.BatchNormalization) and _bytes(layer, x) < 4 * prod(x.shape[1:])
+        kept[x.source] = max(kept.get(x.source, 0), (3 if normalizes else 1) * _bytes(layer, x))
+    if not layer.weights or getattr(layer, "activation", None) not in (None, keras.activations.linear):
+        kept[y.source] = _bytes(layer, y)
 
 
 def _spatial(layer, shape):

@@ -41,7 +41,7 @@ def rows(config):
     Raises:
         UserError: what the model's file says is no network, or an axis cannot be set so.
     """
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain = _plain(config)
     model, pooling = plain["model"], plain["pooling"]
     _check_keys(config.model)
     if not isinstance(model.get("name"), str):
@@ -59,7 +59,7 @@ def loss_and_heads(config):
     Raises:
         UserError: they are none, or a head's row has the name of another.
     """
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain = _plain(config)
     model = plain["model"]
     own, heads = model["layers"], model.get("heads") or {}
     objective.check(model.get("loss"), heads, own)
@@ -71,6 +71,19 @@ def loss_and_heads(config):
         reached = _reached(plain, {**own, **head["layers"]})
         heads[name] = {**head, "layers": {key: row for key, row in reached.items() if key not in network}}
     return model.get("loss"), heads
+
+
+def _plain(config):
+    """A composed config as plain containers, without rows that are null: so a file leaves out what it inherits."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    return {**plain, "model": _without_null_rows(plain["model"])}
+
+
+def _without_null_rows(value):
+    if not isinstance(value, dict):
+        return value
+    rows = "_target_" not in value and any(isinstance(v, dict) and "_target_" in v for v in value.values())
+    return {key: _without_null_rows(inner) for key, inner in value.items() if inner is not None or not rows}
 
 
 def _check_keys(model):
@@ -129,7 +142,10 @@ def plan(name, image_shape=None, classes=None, **settings):
 def plan_rows(network_rows, image_shape, classes, name):
     """The `Plan` of rows whose axes have been applied."""
 
+    policy = keras.config.dtype_policy()  # of this thread alone
+
     def symbolically():
+        keras.config.set_dtype_policy(policy)
         # In this scope a variable has a shape and no value. Leaving it gives every one its value, so the thread,
         # to which the scope belongs, ends within it.
         keras.StatelessScope().__enter__()

@@ -197,3 +197,25 @@ def test_bytes_of_weights_and_outputs():
     found = find(planned({"bn": row("keras.layers.BatchNormalization"), "conv": conv(8, 3)}), "bn")
     assert (found.weight_bytes, found.activation_bytes) == (4 * 4 * 4, 16 * 16 * 4 * 4)  # scale, offset, mean, variance
     assert "weights 0.00 MB, all outputs of one image" in str(planned({}))
+
+
+def test_bytes_are_those_of_the_precision_in_force():
+    single = plan("allconv")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    half = plan("allconv")
+    assert half.rows[1].activation_bytes * 2 == single.rows[1].activation_bytes
+    assert half.rows[1].weight_bytes == single.rows[1].weight_bytes
+
+
+def test_training_keeps_what_a_gradient_reads():
+    """A convolution's input, a ReLU's output, a normalization's input; a sum's inputs are of no use to it."""
+    body = {
+        "conv": conv(4, 3),
+        "bn": row("keras.layers.BatchNormalization"),
+        "relu": row("keras.layers.ReLU"),
+        "last": conv(4, 1),
+    }
+    found = planned({"residual": row("convzoo.layers.Residual", body=body)})
+    read = ["what conv reads", "what bn reads", "what relu gives, which last reads"]
+    assert found.kept_bytes == len(read) * 16 * 16 * 4 * 4 + 4 * 4  # and the four means, which the scores read
+    assert found.training_bytes(8) - found.training_bytes(7) == found.kept_bytes + 16 * 16 * 4 * 4

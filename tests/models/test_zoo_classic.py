@@ -23,13 +23,17 @@ NETWORKS = {
     "overfeat_fast": (145_920_872, 2_801.4),
     "overfeat_fast_cifar": (20_946_826, 652.9),
     "overfeat_accurate": (144_656_488, 5_355.4),
+    "overfeat_accurate_cifar": (26_976_650, 1_305.8),
     "maxout": (16_247_830, 732.3),
     "caffe_quick": (145_578, 12.4),
     "vgg11": (132_863_336, 7_609.1),
     "vgg13": (133_047_848, 11_308.5),
     "vgg16": (138_357_544, 15_470.3),
     "vgg19": (143_667_240, 19_632.1),
+    "vgg11_cifar": (9_231_114, 152.8),
+    "vgg13_cifar": (9_416_010, 228.3),
     "vgg16_cifar": (14_728_266, 313.2),
+    "vgg19_cifar": (20_040_522, 398.1),
 }
 SMALL = [name for name, (params, _) in NETWORKS.items() if params < 5e6]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from convzoo import UserError
-from convzoo.models import build, plan
+from convzoo.models import build, plan, zoo
 from convzoo.models.zoo import composed
 
 # Trainable parameters. The CIFAR ResNets and DenseNets are worked out by hand from the papers; of the ImageNet networks
@@ -28,6 +28,8 @@ PARAMETERS = {
     "resnet34": (21_797_672, None),
     "resnet50": (25_557_032, None),
     "resnet18_cifar": (11_173_962, None),  # 11,689,512 − 3·64·(7² − 3²) − 513·990
+    "resnet34_cifar": (21_282_122, None),  # 21,797,672 − 3·64·(7² − 3²) − 513·990
+    "resnet50_cifar": (23_520_842, None),  # 25,557,032 − 3·64·(7² − 3²) − 2,049·990
     "resnet9": (6_573_120, None),
     "wrn_28_10": (36_479_194, 36.5),
     "wrn_16_4": (2_748_890, None),
@@ -245,3 +247,15 @@ def test_what_is_built_has_the_planned_weights_and_scores(name):
     assert scores.dtype == np.float32
     assert np.all(np.isfinite(scores))
     assert np.ptp(scores) > 0
+
+
+def test_a_row_that_is_null_is_left_out_wherever_it_stands():
+    planned = {row.name: row for row in plan("resnet50_cifar").rows}
+    assert "pool1" not in planned
+    assert planned["conv5_x"].output_shape == (4, 4, 2048)
+    config = composed("resnet20")
+    config.model.layers.relu1 = None
+    config.model.layers.conv2_x.body.block.body.bn1 = None
+    found = zoo.rows(config)
+    assert "relu1" not in found
+    assert list(found["conv2_x"]["body"]["block"]["body"]) == ["conv1", "relu1", "conv2", "bn2"]

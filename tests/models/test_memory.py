@@ -1,0 +1,42 @@
+"""What training holds in memory, as the plan estimates it, beside what it takes."""
+
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from convzoo.models import plan
+
+# In a process of its own, whose peak nothing else has raised: what a larger batch adds to it.
+MEASURE = """
+import resource, sys
+import numpy as np
+from convzoo.models import build, objective
+from convzoo.training import fit
+from convzoo.training.optimizer import L2SGD
+
+name, batch_size = sys.argv[1], int(sys.argv[2])
+model = build(name)
+trainer = fit._trainer(model, objective.make(model), L2SGD(0.01, momentum=0.9, nesterov=True, l2=5e-4))
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+def train(count):
+    for _ in range(3):
+        trainer.train_on_batch(np.zeros((count, *model.input_shape[1:]), "float32"), np.zeros(count, "int32"))
+    return peak()
+
+print(train(2), train(batch_size))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="measured on TensorFlow, which frees what it can")
+@pytest.mark.parametrize("name", ["allconv", "nin", "resnet20", "densenet_40_12"])
+def test_the_estimate_is_near_what_training_takes(name):
+    command = [sys.executable, "-c", MEASURE, name, "128"]
+    small, large = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    estimated = plan(name).training_bytes(128) - plan(name).training_bytes(2)
+    assert 0.8 < (large - small) / estimated < 1.5

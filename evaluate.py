@@ -1,4 +1,6 @@
-"""Evaluates a recorded run on the test split once more: `python evaluate.py run=latest`."""
+"""Evaluates a recorded run once more, or reports a study: `python evaluate.py run=latest`, `… study=NAME`."""
+
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -11,11 +13,36 @@ from convzoo.configs.keys import check_keys
 @command.job
 def main(config):
     from convzoo import UserError
-    from convzoo.tracking.run import find
 
-    if config.get("run") is None:
-        raise UserError("which run? `run=latest`, or `run=ID` with the id that train.py or MLflow showed")
-    check_keys(config, {"": ["run", "data", "allow", "tracking"], "data": ["directory"], "tracking": ["uri"]})
+    check_keys(config, {"": ["run", "study", "data", "allow", "tracking"], "data": ["directory"], "tracking": ["uri"]})
+    if (config.run is None) == (config.study is None):
+        raise UserError("what? `run=latest`, `run=ID` with the id that train.py or MLflow showed, or `study=NAME`")
+    (evaluate_run if config.run is not None else report_study)(config)
+
+
+def report_study(config):
+    from convzoo.analysis.report import Report
+    from convzoo.tracking import study
+    from convzoo.tracking.run import how_to_open
+
+    uri, name = config.tracking.uri, str(config.study)
+    results = study.results(uri, name)
+    report = Report(name, results, study.said(uri, name), results[0].pictures if results else "")
+    figures = report.figures()
+    files = {"report.html": report.html(figures), "report.txt": f"{report}\n", "runs.csv": report.csv(), **figures}
+    folder = Path("reports") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in files.items():
+        content.savefig(folder / file) if file in figures else (folder / file).write_text(content)
+    run = study.keep_report(uri, name, files)
+    print(f"{report}\n\nwith its pictures: {folder / 'report.html'}")
+    print(f"the same in MLflow: {how_to_open(uri, run.experiment_id, run.id)}")
+
+
+def evaluate_run(config):
+    from convzoo import UserError
+    from convzoo.tracking.run import find, how_to_open
+
     run = find(config.tracking.uri, config.run)
     settings = run.settings()
     if "data" not in settings:
@@ -51,7 +78,7 @@ def main(config):
     run.text(f"{table}\n\n{result}\n", "evaluation/per_class.txt")
     picture = pictures.confusion_matrix(result.confusion, data.class_names, run.name)
     run.figure(picture, "evaluation/confusion_matrix.png")
-    print(f"\nthe confusion matrix is with the run: {run.how_to_open()}")
+    print(f"\nthe confusion matrix is with the run: {how_to_open(config.tracking.uri, run.experiment_id, run.id)}")
 
 
 if __name__ == "__main__":

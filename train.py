@@ -1,15 +1,37 @@
 """Trains a network of the zoo, tests it once and records the run in MLflow: `python train.py model=allconv`."""
 
+import contextlib
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from convzoo.configs import command
+from convzoo.configs import command, study_file
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 @command.job
 def main(config):
+    sweep, failures = HydraConfig.get().mode == RunMode.MULTIRUN, contextlib.nullcontext()
+    if sweep and not config.plan and config.study != study_file.EVERYDAY:
+        from convzoo.tracking import study
+
+        if said := study_file.read(config.study, [each.path for each in HydraConfig.get().runtime.config_sources]):
+            study.say(config.tracking.uri, config.study, said)
+        failures = study.keeping_failures(config.tracking.uri, config.study, HydraConfig.get().overrides.task)
+    with failures:
+        outcome = prepare(config)
+    if outcome:
+        from convzoo.tracking.run import how_to_open
+
+        outcome["see"] = how_to_open(config.tracking.uri, outcome["experiment"], None if sweep else outcome["run"])
+        if not sweep:
+            print(f"\nto see the run: {outcome['see']}")
+    return outcome
+
+
+def prepare(config):
     # Imports stand where they are needed: `--help` answers before TensorFlow would have been read.
     from convzoo import data
     from convzoo.training import backend, recipe
@@ -33,12 +55,11 @@ def main(config):
     preprocess.check(settings["recipe"]["preprocess"], rows)
     plan = zoo.plan_rows(rows, tuple(config.data.image_shape), config.data.classes, config.model.name)
     if config.plan:
-        pictures.show(plan, config.plan)
-        return
+        return pictures.show(plan, config.plan)
     check_store(config.tracking.uri)
 
     network = {"rows": rows, "loss": loss, "heads": heads}
-    train(settings, network, zoo.describe(config), plan, data.load(settings["data"]), precision)
+    return train(settings, network, zoo.describe(config), plan, data.load(settings["data"]), precision)
 
 
 def train(settings, network, axes, plan, data, precision):
@@ -47,11 +68,17 @@ def train(settings, network, axes, plan, data, precision):
     from convzoo.analysis import evaluation, pictures
     from convzoo.data.stream import Batches
     from convzoo.models import assemble, objective
+    from convzoo.tracking import study
     from convzoo.tracking.record import record
     from convzoo.tracking.run import Run, run_name
     from convzoo.training import fit, preprocess, signals
 
-    recipe, name = settings["recipe"], run_name(plan.name, settings["seed"], HydraConfig.get().overrides.task)
+    recipe, typed = settings["recipe"], HydraConfig.get().overrides.task
+    name = run_name(plan.name, settings["seed"], typed)
+    params, tags = record(settings, network, axes, plan, data.digest, precision, keras.backend.backend(), typed)
+    if done := study.reusable(settings["tracking"]["uri"], settings["study"], tags["identity"], settings["rerun"]):
+        print(f"{name}: done before, {done}")
+        return {"name": name, "val_accuracy": done.metrics.get("val_accuracy"), "found": True} | made(done)
     print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
     print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
 
@@ -64,7 +91,6 @@ def train(settings, network, axes, plan, data, precision):
     augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
     batches = Batches(data.train, settings["batch_size"], settings["seed"], **augmentation)
     history = []
-    params, tags = record(settings, network, axes, plan, data.digest, precision, keras.backend.backend())
     with (
         signals.interrupting() as interrupts,
         Run(settings["tracking"]["uri"], settings["study"], name, params, tags) as run,
@@ -95,7 +121,12 @@ def train(settings, network, axes, plan, data, precision):
         run.metrics({f"test_{metric}": value for metric, value in test.metrics.items()}, settings["epochs"])
         run.figure(pictures.learning_curves(history, name), "learning_curves.png")
         run.save_model(model)
-    print(f"{test}\n\nto see the run: {run.how_to_open()}")
+    print(test)
+    return {"name": name, "val_accuracy": history[-1].get("val_accuracy"), "found": False} | made(run)
+
+
+def made(run):
+    return {"run": run.id, "experiment": run.experiment_id}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .. import UserError
+from . import study_file
 
 
 def run(main, name):
@@ -32,9 +33,11 @@ def run(main, name):
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise what is wrong rather than print it and exit with 1
     try:
+        if name == "train":
+            sys.argv[1:] = study_file.expanded(sys.argv[1:])
         main()
-        for error in _failures:
-            raise error
+        if _failures:
+            raise _failures[0]
     except UserError as error:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
@@ -53,7 +56,7 @@ _started, _failures = [], []
 def job(function):
     """Wraps what `hydra.main` calls, so that an error is told once and in our words.
 
-    In a sweep each failing job says so at once, the others go on, and the sweep's exit code tells.
+    In a sweep each failing job says so at once and returns None, the others go on, and the sweep's exit code tells.
     """
 
     @functools.wraps(function)
@@ -63,11 +66,12 @@ def job(function):
         logging.basicConfig(format="%(message)s")
         logging.getLogger("convzoo").setLevel(logging.INFO)
         try:
-            function(config)
+            return function(config)
         except Exception as error:
             if hydra.mode.name == "MULTIRUN":
                 print(f"failed: {' '.join(hydra.overrides.task)}: {error}", file=sys.stderr)
-                raise
+                if not hydra.launcher._target_.endswith("BasicLauncher"):
+                    raise  # in another process: what Hydra brings back from there tells ours
             _failures.append(error)  # past Hydra, which would announce it in lines of its own
 
     return wrapped

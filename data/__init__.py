@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +55,7 @@ class Dataset:
     test: Split
     source: str
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits that are others for other pictures, labels or cuts."""
         digest = hashlib.blake2b(digest_size=8)

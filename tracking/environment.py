@@ -1,5 +1,6 @@
 """Where a run was made: code, versions, machine."""
 
+import hashlib
 import os
 import platform
 import re
@@ -24,6 +25,7 @@ def tags():
     """All of it as tags of an MLflow run."""
     commit = git_commit()
     return {
+        "code": code(),
         "machine": machine(),
         **({"mlflow.source.git.commit": commit} if commit else {}),
         **{f"version.{package}": number for package, number in versions().items()},
@@ -51,6 +53,17 @@ def git_commit():
         return _git(here, "rev-parse", "HEAD") + ("-dirty" if _git(here, "status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def code():
+    """Which version of this package runs: the commit, with a digest of what differs from it, or the number."""
+    commit = git_commit()
+    if not commit:
+        return version("convzoo")
+    if not commit.endswith("-dirty"):
+        return commit
+    differs = _git(Path(__file__).parents[1], "diff", "HEAD")
+    return f"{commit}-{hashlib.sha256(differs.encode()).hexdigest()[:8]}"
 
 
 def machine():

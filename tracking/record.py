@@ -11,7 +11,7 @@ _IDLE = {
 }
 
 
-def record(settings, network, axes, plan, pictures, precision, backend):
+def record(settings, network, axes, plan, pictures, precision, backend, typed=()):
     """The params and tags of a run.
 
     Args:
@@ -22,6 +22,7 @@ def record(settings, network, axes, plan, pictures, precision, backend):
         pictures: digest of the data.
         precision: the dtype policy in force.
         backend: Keras's backend.
+        typed: what was typed, as `key=value` words: what lies below the top level becomes a param as it was typed.
 
     Returns:
         (params, tags), two dicts. Tag `identity` is a hash of all that decides the result; `cell` is the same
@@ -48,6 +49,7 @@ def record(settings, network, axes, plan, pictures, precision, backend):
         "precision": precision,
         "parameters": plan.params,
         "macs": plan.macs,
+        **{key: value for key, _, value in (word.partition("=") for word in typed) if _below(key)},
     }
     tags = {
         "identity": _digest(decides),
@@ -55,6 +57,10 @@ def record(settings, network, axes, plan, pictures, precision, backend):
         "backend": backend,
     }
     return params, tags
+
+
+def _below(key):
+    return "." in key and key[0].isalpha() and not key.startswith(("tracking.", "hydra.", "data.directory"))
 
 
 def _digest(value):

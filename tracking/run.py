@@ -44,13 +44,11 @@ class Recorded:
 
     Args:
         client: MLflow's client of the store.
-        uri: the store, for `how_to_open`.
         info: MLflow's `RunInfo`.
     """
 
-    def __init__(self, client, uri, info):
-        self.client, self.uri = client, uri
-        self.id, self.name, self.experiment_id = info.run_id, info.run_name, info.experiment_id
+    def __init__(self, client, info):
+        self.client, self.id, self.name, self.experiment_id = client, info.run_id, info.run_name, info.experiment_id
 
     def metrics(self, metrics, step=0):
         """Logs metrics at a step, all in one write."""
@@ -90,13 +88,6 @@ class Recorded:
             tag.value == "test" and each.dataset.digest == _digest(split) for each in inputs for tag in each.tags
         )
 
-    def how_to_open(self):
-        """How to see the run in MLflow's pages."""
-        page = f"#/experiments/{self.experiment_id}/runs/{self.id}"
-        if _is_server(self.uri):
-            return f"{self.uri.rstrip('/')}/{page}"
-        return f"\n  mlflow server --workers 1 --backend-store-uri {self.uri}\n  http://127.0.0.1:5000/{page}"
-
     def _log(self, params=None, metrics=None, step=0):
         from mlflow.entities import Metric, Param
 
@@ -123,11 +114,11 @@ class Run(Recorded):
     """
 
     def __init__(self, uri, study, name, params, tags):
-        client = _client(uri)
+        client = open_store(uri)
         source = {"mlflow.source.name": "train.py", "mlflow.source.type": "LOCAL"}
         tags = {"study": study, "mlflow.user": _user(), **source, **environment.tags(), **tags}
-        run = client.create_run(_experiment(client, uri, study), tags=tags, run_name=name)
-        super().__init__(client, uri, run.info)
+        run = client.create_run(experiment_of(client, uri, study), tags=tags, run_name=name)
+        super().__init__(client, run.info)
         try:
             self._log(params=params)
         except BaseException:
@@ -142,6 +133,7 @@ class Run(Recorded):
             status = "FINISHED"
         elif issubclass(kind, Exception):
             status = "FAILED"
+            error.run_id = self.id
             self.client.set_tag(self.id, "failure", f"{kind.__name__}: {error}"[:5000])
         else:
             status = "KILLED"
@@ -189,7 +181,7 @@ def find(uri, run_id):
     check_store(uri)
     if (path := _sqlite_path(uri)) and not path.exists():
         raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
-    client = _client(uri)
+    client = open_store(uri)
     if run_id == "latest":
         studies = [experiment.experiment_id for experiment in client.search_experiments()]
         found = client.search_runs(
@@ -197,11 +189,19 @@ def find(uri, run_id):
         )
         if not found:
             raise UserError(f"there is no finished run in {uri}")
-        return Recorded(client, uri, found[0].info)
+        return Recorded(client, found[0].info)
     try:
-        return Recorded(client, uri, client.get_run(run_id).info)
+        return Recorded(client, client.get_run(run_id).info)
     except _mlflow_error() as error:
         raise UserError(f"there is no run {run_id!r} in {uri}; `run=latest` is the newest finished one") from error
+
+
+def how_to_open(uri, experiment_id, run_id=None):
+    """How to see a run, or all runs of an experiment, in MLflow's pages."""
+    page = f"#/experiments/{experiment_id}/runs" + (f"/{run_id}" if run_id else "")
+    if _is_server(uri):
+        return f"{uri.rstrip('/')}/{page}"
+    return f"\n  mlflow server --workers 1 --backend-store-uri {uri}\n  http://127.0.0.1:5000/{page}"
 
 
 def check_store(uri):
@@ -218,7 +218,12 @@ def check_store(uri):
         raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
 
 
-def _client(uri):
+def open_store(uri):
+    """MLflow's client of a store.
+
+    Raises:
+        UserError: it cannot be reached or opened.
+    """
     check_store(uri)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -234,7 +239,8 @@ def _client(uri):
     return client
 
 
-def _experiment(client, uri, study):
+def experiment_of(client, uri, study):
+    """The id of a study's experiment, made if it is not there."""
     if found := client.get_experiment_by_name(study):
         if found.lifecycle_stage == "deleted":
             raise UserError(f"`study={study}`: this experiment was deleted in MLflow; restore it or take another name")

@@ -43,6 +43,7 @@ RULES = {
         lambda v: isinstance(v, bool) or v == "json" or str(v).endswith((".png", ".svg", ".pdf")),
         "true, false, json or the name of a .png, .svg or .pdf file",
     ),
+    "rerun": _FLAG,
     "study": (lambda v: isinstance(v, str) and v.strip() != "", "a name"),
     "recipe.schedule": _one_of(SCHEDULES),
     "recipe.warmup": _number(0, 1),
@@ -64,7 +65,7 @@ RULES = {
 KEYS = {
     "": (
         "model pooling stride dropout input_dropout data recipe epochs batch_size learning_rate seed precision "
-        "select plan allow study tracking"
+        "select plan allow study rerun tracking"
     ).split(),
     "pooling": "kind row".split(),
     "recipe": ["name", "epochs", "batch_size", "learning_rate"]

@@ -126,13 +126,13 @@ def test_evaluate_refuses_a_run_that_is_not_there(folder):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_killed(tmp_path, number, code):
-    # A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
+    # What a shell runs in its background may ignore Ctrl-C, what `nohup` runs a hang-up, and children inherit that.
     process = command(
         ROOT / "train.py",
         *TINY,
         "epochs=2000",
         cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     while "epoch    1/2000" not in process.stdout.readline():
         assert process.poll() is None, process.stderr.read()
@@ -182,3 +182,52 @@ def test_help_and_the_config_come_without_anything_heavy(tmp_path):
     config, _ = finished("-c", code, "x", "--cfg=job", cwd=tmp_path)
     assert "stride: paper" in config
     assert not list(tmp_path.iterdir())
+
+
+def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
+    words = ["-m", *TINY, "study=mine", "epochs=1", "seed=0,1", "dropout=0,0.5"]
+    out, _ = finished(ROOT / "train.py", *words, cwd=tmp_path)
+    assert "mine: 4 runs" in out
+    assert "4 of 4 done; best on validation" in out
+    assert "evaluate.py study=mine" in out
+
+    out, err = finished(ROOT / "train.py", *words, "stride=2,8", cwd=tmp_path, code=2)
+    assert out.count("done before") == 4
+    assert "4 of 8 done, 4 before, 4 failed" in out
+    assert err.count("failed: ") == 4
+    _, recorded = runs(tmp_path)
+    assert sorted(run.info.status for run in recorded) == ["FAILED"] * 4 + ["FINISHED"] * 4
+    (reason,) = {run.data.tags["failure"] for run in recorded if run.info.status == "FAILED"}
+    assert "`conv2`" in reason
+
+    again, _ = finished(ROOT / "train.py", *words, "seed=0", "dropout=0", "rerun=true", cwd=tmp_path)
+    assert "done before" not in again
+    assert len(runs(tmp_path)[1]) == 9
+
+    out, _ = finished(ROOT / "evaluate.py", "study=mine", cwd=tmp_path)
+    assert re.search(r"^0 .*%.* 2 +0\.4", out, re.MULTILINE), out  # dropout 0, two seeds: the newer run counts
+    assert "FAILED: lenet" in out
+    pages = {path.name for path in (tmp_path / "reports" / "mine").iterdir()}
+    assert pages == {"report.html", "report.txt", "runs.csv", "cells.png"}
+    client, recorded = runs(tmp_path)
+    (report,) = (run for run in recorded if run.info.run_name == "mine")
+    assert {file.path for file in client.list_artifacts(report.info.run_id)} == pages
+
+
+def test_claims_are_those_that_were_stated_before(tmp_path):
+    (tmp_path / "studies").mkdir()
+    file = tmp_path / "studies" / "drop.yaml"
+    text = (
+        "question: Does it help?\nsweep: {dropout: [0, 0.5], seed: [0, 1]}\n"
+        "set: {model: lenet, data: digits, data.fraction: 0.3, epochs: 1}\n"
+        "claims: [{says: It helps, better: {dropout: 0.5}, than: {dropout: 0}, by: 0.01}]\n"
+    )
+    file.write_text(text)
+    out, _ = finished(ROOT / "train.py", f"--config-dir={tmp_path}", "study=drop", cwd=tmp_path)
+    assert "drop: 4 runs" in out
+    file.write_text(text.replace("It helps", "It hurts"))
+    finished(ROOT / "train.py", f"--config-dir={tmp_path}", "study=drop", cwd=tmp_path)
+    out, _ = finished(ROOT / "evaluate.py", "study=drop", cwd=tmp_path)
+    assert "Does it help?" in out
+    assert "It helps" in out
+    assert "It hurts" not in out

@@ -249,6 +249,5 @@ def test_a_stride_row_is_reached_by_stride_alone():
     rows = {"capsules": {"_target_": "convzoo.layers.PrimaryCapsules", "strides": 2, "axis": "stride"}}
     assert axes.apply(rows, stride=1)["capsules"]["strides"] == 1
     assert axes.describe(rows, {}) == {"stride": 2, "pooling": "none", "dropout": 0, "input_dropout": 0}
-    with pytest.raises(UserError, match="`pooling=max`: no row of capsnet refers to this axis"):
-        plan("capsnet", pooling="max")
-    assert plan("capsnet", stride=1).rows[1].output_shape == (12 * 12 * 32, 8)
+    with pytest.raises(UserError, match="`pooling=max`: no row of net refers to this axis"):
+        axes.apply(rows, pooling=MAX, network="net")

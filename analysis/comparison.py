@@ -1,0 +1,210 @@
+"""What the runs of a study say: its cells, what its axes do, and whether its claims hold.
+
+Accuracy is that of the test split, which each run read once; nothing here chose anything by it. Seeds are paired: a
+difference is taken within a seed, between runs that saw the same batches, and n is the number of seeds.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from .statistics import Spread, holm, p_value, seeds_to_decide, spread, verdict
+
+# Params that name what was varied, first those that a reader asks for; others follow as they come.
+FIRST = ("model", "stride", "pooling", "dropout", "input_dropout", "data", "recipe", "epochs", "batch_size")
+_FOLLOW = ("seed", "parameters", "macs")  # from what was varied
+METRIC = "test_accuracy"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs that differ in their seed alone.
+
+    Attributes:
+        values: mapping from each axis to the cell's value, a word.
+        accuracy: mapping from seed to test accuracy.
+        params: mapping from every param of its runs to the word that was logged.
+        seconds: mean time of a run.
+    """
+
+    values: dict
+    accuracy: dict
+    params: dict
+    seconds: float
+
+    @property
+    def spread(self) -> Spread:
+        return spread(list(self.accuracy.values()))
+
+    @property
+    def macs(self):
+        """Multiplications of one image."""
+        return int(self.params["macs"])
+
+    @property
+    def label(self):
+        return " ".join(f"{axis.rpartition('.')[2] if '.' in axis else axis}={v}" for axis, v in self.values.items())
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value of an axis against another, all else the same.
+
+    Attributes:
+        axis: its name.
+        first, second: the values.
+        by_seed: accuracy of `first` less that of `second`, one a seed, averaged over all else.
+        p: of the paired t-test, adjusted after Holm for all differences of the study; None with one seed.
+    """
+
+    axis: str
+    first: str
+    second: str
+    by_seed: tuple
+    p: float | None = None
+
+    @property
+    def spread(self) -> Spread:
+        return spread(self.by_seed)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a study says of a claim that was made before it.
+
+    Attributes:
+        says: the claim.
+        by: the smallest difference in accuracy that counts.
+        by_seed: the differences.
+        confidence: of the interval that decides: 95 % for all claims of the study together, after Bonferroni.
+        verdict: "supported", "refuted" or "undecided".
+        why: what decided, in a sentence.
+    """
+
+    says: str
+    by: float
+    by_seed: tuple
+    confidence: float
+    verdict: str
+    why: str
+
+
+def cells(results):
+    """The `Cell`s of finished runs, in the order of their values, and the names of the axes.
+
+    Args:
+        results: each with `params`, `metrics`, `cell`, `seconds`, the newest first: of two runs of one seed the newer
+            counts.
+    """
+    groups = {}
+    for result in results:
+        groups.setdefault(result.cell, {}).setdefault(result.params["seed"], result)
+    members = [list(seeds.values()) for seeds in groups.values()]
+    axes = _axes([runs[0].params for runs in members])
+    found = [
+        Cell(
+            {axis: runs[0].params.get(axis, "") for axis in axes},
+            {
+                run.params["seed"]: run.metrics[METRIC]
+                for run in sorted(runs, key=lambda r: _sortable(r.params["seed"]))
+            },
+            runs[0].params,
+            float(np.mean([run.seconds for run in runs])),
+        )
+        for runs in members
+    ]
+    return sorted(found, key=lambda cell: [_sortable(value) for value in cell.values.values()]), axes
+
+
+def differences(found, axes):
+    """A `Difference` for each pair of values of each axis that share a seed with all else the same."""
+    made = []
+    for axis in axes:
+        for first, second in combinations(sorted({cell.values[axis] for cell in found}, key=_sortable), 2):
+            by_seed = paired(found, {axis: first}, {axis: second})
+            if by_seed:
+                made.append(Difference(axis, first, second, by_seed))
+    tested = [p_value(each.by_seed) for each in made]
+    adjusted = iter(holm([p for p in tested if p is not None]))
+    return [
+        Difference(each.axis, each.first, each.second, each.by_seed, None if p is None else next(adjusted))
+        for each, p in zip(made, tested, strict=True)
+    ]
+
+
+def paired(found, better, than):
+    """Accuracy of the cells that match `better` less those that match `than`, one a seed.
+
+    A seed counts where each pair of cells that agree in all other axes has run it; over those pairs it is averaged.
+    """
+    set_by = {*better, *than}
+    pairs = [
+        (one, two)
+        for one in found
+        if _matches(one, better)
+        for two in found
+        if _matches(two, than)
+        and all(one.values[axis] == two.values[axis] for axis in one.values if axis not in set_by)
+    ]
+    if not pairs:
+        return ()
+    seeds = set.intersection(*({*one.accuracy} & {*two.accuracy} for one, two in pairs))
+    return tuple(
+        float(np.mean([one.accuracy[seed] - two.accuracy[seed] for one, two in pairs]))
+        for seed in sorted(seeds, key=_sortable)
+    )
+
+
+def judge(found, claims):
+    """A `Judgement` of each claim, a mapping with `says`, `better`, `than` and `by`, as a study's file has them."""
+    confidence = 1 - 0.05 / max(1, len(claims))
+    made = []
+    for claim in claims:
+        margin = float(claim.get("by", 0))
+        by_seed = paired(found, *({k: str(v) for k, v in claim[side].items()} for side in ("better", "than")))
+        said, why = _judged(found, claim, by_seed, margin, confidence)
+        made.append(Judgement(claim["says"], margin, by_seed, confidence, said, why))
+    return made
+
+
+def _judged(found, claim, by_seed, margin, confidence):
+    if len(by_seed) < 2:
+        return "undecided", f"{len(by_seed)} seed{'s' * (len(by_seed) != 1)} of both; it takes two or more"
+    sides = [cell for cell in found if _matches(cell, claim["better"]) or _matches(cell, claim["than"])]
+    if margin > 0 and min(cell.spread.mean for cell in sides) > 1 - margin:
+        return "undecided", "both are so near to 100 % that the difference has no room"
+    said, seen = verdict(by_seed, margin, confidence), spread(by_seed, confidence)
+    why = f"{seen.mean:+.2%}, {confidence:.1%} interval {seen.low:+.2%} to {seen.high:+.2%}, n = {seen.n} seeds"
+    if said == "undecided":
+        more = seeds_to_decide(by_seed, margin, confidence)
+        why += f"; {more} seeds like these would decide" if more else "; no number of seeds like these would decide"
+    return said, why
+
+
+def _axes(params):
+    """Those params that tell the cells apart, without those that follow from them."""
+    keys = [*FIRST, *(key for each in params for key in each)]
+    axes, seen = [], {()}
+    for key in dict.fromkeys(keys):
+        if key in _FOLLOW:
+            continue
+        split = {tuple(each.get(axis, "") for axis in (*axes, key)) for each in params}
+        if len(split) > len(seen):
+            axes, seen = [*axes, key], split
+    return axes
+
+
+def _matches(cell, wanted):
+    return all(_same(cell.params.get(axis), value) for axis, value in wanted.items())
+
+
+def _same(one, other):
+    return _sortable(one) == _sortable(other)
+
+
+def _sortable(word):
+    try:
+        return 0, float(word), ""
+    except (TypeError, ValueError):
+        return 1, 0.0, str(word)

@@ -1,0 +1,231 @@
+"""The report of a study: one page with its pictures inside it, the pictures, and its cells as CSV."""
+
+import base64
+import csv
+import html
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from . import comparison
+from .comparison import cells, differences, judge
+
+NOTES = (
+    "Each run read the test split once, after its last epoch; no epoch, setting or run was chosen by it.",
+    "Validation was cut from the training part, the same images whatever the seed.",
+    "A seed fixes weights, order, augmentation and dropout of all cells alike: differences are taken within a seed.",
+    "Intervals are Student's, over seeds; the claims' are widened after Bonferroni so that all hold together at 95 %. "
+    "p-values are of paired t-tests, adjusted after Holm for all differences of the page.",
+    "A claim is supported where its interval lies above the difference that was stated beforehand, refuted where it "
+    "lies below, else undecided.",
+)
+
+
+class Report:
+    """What a study says.
+
+    Args:
+        study: its name.
+        results: its runs, the newest first, finished or not.
+        said: what its file said when it began, a mapping as `configs.study_file.read` gives, or None.
+        source: a sentence that says which pictures were classified.
+    """
+
+    def __init__(self, study, results, said=None, source=""):
+        said = said or {}
+        self.study, self.source = study, source
+        self.question = said.get("question") or ""
+        self.published = said.get("published") or []
+        finished = [run for run in results if run.status == "FINISHED" and comparison.METRIC in run.metrics]
+        done = {run.name for run in finished}
+        self.missing = {run.name: run for run in results if run.status != "FINISHED" and run.name not in done}.values()
+        self.cells, self.axes = cells(finished)
+        self.differences = differences(self.cells, self.axes)
+        self.judgements = judge(self.cells, said.get("claims") or [])
+
+    def tables(self):
+        """(title, heads, rows) of each table, rows of words."""
+        made = [("Accuracy by cell", *self._cells())]
+        if self.differences:
+            heads = ("axis", "values", "difference", "95 % interval", "seeds", "p after Holm")
+            made.append(("What each axis does, all else the same", heads, [_difference(d) for d in self.differences]))
+        return made
+
+    def claims(self):
+        """A line for each claim."""
+        return [
+            f"{each.verdict.upper()}: {each.says} (by {_points(each.by)} or more). {each.why}"
+            for each in self.judgements
+        ]
+
+    def figures(self):
+        """Mapping from file name to matplotlib figure."""
+        made = {"cells.png": self._dots()}
+        if len(self.axes) > 1:
+            made["interaction.png"] = self._interaction()
+        if len({cell.macs for cell in self.cells}) > 1:
+            made["cost.png"] = self._cost()
+        return made
+
+    def csv(self):
+        """The runs, a line each."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*self.axes, "seed", "test_accuracy", "parameters", "macs"])
+        for cell in self.cells:
+            for seed, accuracy in cell.accuracy.items():
+                writer.writerow([*cell.values.values(), seed, accuracy, cell.params["parameters"], cell.macs])
+        return text.getvalue()
+
+    def __str__(self):
+        parts = [f"{self.study}: {self.question}".rstrip(": "), self.source]
+        parts += [f"{title}\n{_text(heads, rows)}" for title, heads, rows in self.tables()]
+        if self.judgements:
+            parts.append("\n".join(self.claims()))
+        if self.missing:
+            parts.append("\n".join(_missing(run) for run in self.missing))
+        return "\n\n".join(part for part in parts if part)
+
+    def html(self, figures):
+        """The page, with the pictures inside it."""
+        body = [f"<h1>{html.escape(self.study)}</h1>"]
+        body += [f"<p>{html.escape(text)}</p>" for text in (self.question, self.source) if text]
+        if self.judgements:
+            items = "".join(
+                f'<li class="{j.verdict}">{html.escape(line)}</li>'
+                for j, line in zip(self.judgements, self.claims(), strict=True)
+            )
+            body.append(f"<h2>Claims, stated beforehand</h2><ul>{items}</ul>")
+        for title, heads, rows in self.tables():
+            head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heads)
+            lines = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+            body.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{lines}</table>")
+        body += [f'<img alt="{name}" src="data:image/png;base64,{_png(figure)}">' for name, figure in figures.items()]
+        if self.missing:
+            items = "".join(f"<li>{html.escape(_missing(run))}</li>" for run in self.missing)
+            body.append(f"<h2>Not finished</h2><ul>{items}</ul>")
+        body.append(
+            f"<h2>How it was measured</h2><ul>{''.join(f'<li>{html.escape(note)}</li>' for note in NOTES)}</ul>"
+        )
+        return PAGE.format(title=html.escape(self.study), body="\n".join(body))
+
+    def _cells(self):
+        heads = [*(axis.rpartition(".")[2] if axis.count(".") > 1 else axis for axis in self.axes)]
+        heads += ["accuracy", "95 % interval", "deviation", "seeds", "MMACs", "time of a run"]
+        heads += ["published"] * bool(self.published)
+        return heads, [self._cell(cell) for cell in self.cells]
+
+    def _cell(self, cell):
+        seen = cell.spread
+        words = [*cell.values.values(), f"{seen.mean:.2%}", _interval(seen)]
+        words += ["–" if seen.deviation is None else _points(seen.deviation), str(seen.n), f"{cell.macs / 1e6:,.1f}"]
+        words.append(f"{cell.seconds:,.0f} s")
+        if self.published:
+            errors = [each["error"] for each in self.published if _is(cell, each["where"])]
+            words.append(f"{100 - errors[0]:.2f}%" if errors else "–")
+        return words
+
+    def _dots(self):
+        """Each run as a dot, each cell's mean with its interval."""
+        figure = Figure(figsize=(9, 1.2 + 0.42 * len(self.cells)), layout="constrained")
+        axes = figure.subplots()
+        for place, cell in enumerate(self.cells):
+            seen = cell.spread
+            if seen.low is not None:
+                axes.plot([seen.low, seen.high], [place, place], color="C0", linewidth=2)
+            axes.plot(list(cell.accuracy.values()), [place] * seen.n, "o", color="0.6", markersize=4)
+            axes.plot(seen.mean, place, "D", color="C0")
+        axes.set_yticks(range(len(self.cells)), [cell.label for cell in self.cells])
+        axes.invert_yaxis()
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.set(xlabel="test accuracy: each run, mean and 95 % interval over seeds", title=self.study)
+        axes.grid(alpha=0.3)
+        return figure
+
+    def _interaction(self):
+        """The second axis along the bottom, a line for each value of the first, averaged over the others."""
+        first, second = self.axes[:2]
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        axes = figure.subplots()
+        along = list(dict.fromkeys(cell.values[second] for cell in self.cells))
+        for value in dict.fromkeys(cell.values[first] for cell in self.cells):
+            points = {}
+            for cell in self.cells:
+                if cell.values[first] == value:
+                    points.setdefault(along.index(cell.values[second]), []).append(cell.spread.mean)
+            places = sorted(points)
+            axes.plot(places, [np.mean(points[place]) for place in places], "o-", label=f"{value}")
+        axes.set_xticks(range(len(along)), along)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.set(xlabel=second, ylabel="test accuracy", title=f"{first} and {second} together")
+        axes.grid(alpha=0.3)
+        axes.legend(title=first)
+        return figure
+
+    def _cost(self):
+        """Accuracy beside multiplications."""
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        axes = figure.subplots()
+        for cell in self.cells:
+            seen = cell.spread
+            error = None if seen.low is None else [[seen.mean - seen.low], [seen.high - seen.mean]]
+            axes.errorbar(cell.macs / 1e6, seen.mean, error, fmt="o", color="C0", capsize=3)
+            axes.annotate(cell.label, (cell.macs / 1e6, seen.mean), (5, 5), textcoords="offset points", fontsize=8)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.margins(x=0.2)
+        axes.set(xlabel="million multiplications an image", ylabel="test accuracy", title="cost beside accuracy")
+        axes.grid(alpha=0.3)
+        return figure
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; }}
+td, th {{ padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: left; }}
+img {{ max-width: 100%; display: block; margin: 1.5rem 0; }}
+li.supported {{ color: #06622d; }} li.refuted {{ color: #9c1c1c; }} li.undecided {{ color: #555; }}
+</style></head><body>
+{body}
+</body></html>
+"""
+
+
+def _difference(each):
+    seen = each.spread
+    p = "–" if each.p is None else f"{each.p:.3f}" if each.p >= 0.001 else "< 0.001"
+    values = f"{each.first} − {each.second}"
+    return [each.axis, values, _points(seen.mean, sign=True), _interval(seen, _points), str(seen.n), p]
+
+
+def _interval(seen, form=lambda value: f"{value:.2%}"):
+    return "–" if seen.low is None else f"{form(seen.low)} to {form(seen.high)}"
+
+
+def _points(value, sign=False):
+    return f"{100 * value:{'+' if sign else ''}.2f} points"
+
+
+def _is(cell, where):
+    return all(str(cell.params.get(key)) == str(value) for key, value in where.items())
+
+
+def _missing(run):
+    return f"{run.status}: {run.name}" + (f": {run.failure}" if run.failure else "")
+
+
+def _text(heads, rows):
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)
+    ]
+    return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])
+
+
+def _png(figure):
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=110)
+    return base64.b64encode(data.getvalue()).decode()

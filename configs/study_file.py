@@ -1,0 +1,95 @@
+"""Studies that lie in files: `study=NAME` becomes the sweep that `studies/NAME.yaml` describes.
+
+    question: what a study asks, in a sentence
+    sweep: {model: [lenet, nin], seed: [0, 1, 2]}    # every combination is a run
+    set: {data.fraction: 0.2, epochs: 5}             # the same in all of them
+    claims:                                          # each is judged by `evaluate.py study=NAME`
+      - says: a sentence
+        better: {pooling: max}                       # params of runs
+        than: {pooling: strided}
+        by: 0.01                                     # the smallest difference in accuracy that counts
+    like: OTHER                                      # take over all that this file does not say
+
+What is typed wins over the file. A name without a file is free: `-m study=mine model=lenet,nin`.
+"""
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from .. import UserError
+
+EVERYDAY = "convzoo"  # the study of runs that belong to no question: each is made whenever it is asked for
+FOLDER = Path(__file__).parent / "studies"
+KEYS = ("question", "sweep", "set", "claims", "like", "published")
+_SHOWN_ONLY = ("--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion")
+
+
+def names():
+    """Names of the studies at hand."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def read(name, folders=()):
+    """What a study's file says, as a dict with `KEYS`; None if there is no file.
+
+    Args:
+        name: of the study.
+        folders: further config folders, looked into first.
+
+    Raises:
+        UserError: the file is none.
+    """
+    path = next((p for f in (*folders, FOLDER.parent) if (p := Path(f) / "studies" / f"{name}.yaml").is_file()), None)
+    if path is None or Path(name).name != name:
+        return None
+    try:
+        said = OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:  # OmegaConf hands on what its YAML reader raises
+        raise UserError(f"`study={name}`: {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(said, dict) or (unknown := set(said) - set(KEYS)):
+        what = f"`{unknown.pop()}`" if isinstance(said, dict) else repr(said)
+        raise UserError(f"`study={name}`: {path} may have the keys {', '.join(KEYS)}. Received: {what}")
+    other = read(said["like"], folders) if said.get("like") else {}
+    if other is None:
+        raise UserError(f"`study={name}`: {path} is like {said['like']!r}, and there is no such study")
+    found = {**{"question": "", "claims": [], "published": []}, **other, **said}
+    sweep, fixed = said.get("sweep") or {}, said.get("set") or {}
+    if both := sweep.keys() & fixed.keys():
+        raise UserError(f"`study={name}`: {path} has `{both.pop()}` in `sweep` and in `set`")
+    # What this file sweeps the other may have set, and the other way round.
+    found["sweep"] = {**{k: v for k, v in other.get("sweep", {}).items() if k not in fixed}, **sweep}
+    found["set"] = {**{k: v for k, v in other.get("set", {}).items() if k not in sweep}, **fixed}
+    return found
+
+
+def expanded(words):
+    """The words of a command line, with those that the file of its `study=` stands for.
+
+    Raises:
+        UserError: that file is none.
+    """
+    named = [word.partition("=")[2] for word in words if word.startswith("study=")]
+    said = read(named[-1], _config_folders(words)) if named else None
+    if said is None:
+        return words
+    typed = {word.lstrip("+~").partition("=")[0] for word in words}
+    given = [f"{key}={_written(value)}" for key, value in {**said["sweep"], **said["set"]}.items() if key not in typed]
+    multirun = [] if {"-m", "--multirun", *_SHOWN_ONLY} & set(words) else ["-m"]
+    return [*multirun, *words, *given]
+
+
+def _written(value):
+    if isinstance(value, list):
+        return ",".join(map(_written, value))
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def _config_folders(words):
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    found = [
+        word.partition("=")[2] or following
+        for word, following in pairs
+        if word.partition("=")[0] in ("--config-dir", "-cd")
+    ]
+    return [Path(folder) for folder in found]

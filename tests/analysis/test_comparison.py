@@ -1,0 +1,151 @@
+"""What a study's runs say, on runs whose accuracies are typed."""
+
+import csv
+import io
+from types import SimpleNamespace
+
+import pytest
+
+from convzoo.analysis.comparison import cells, differences, judge, paired
+from convzoo.analysis.report import Report
+
+# By model, dropout and seed. Dropout 0.5 costs lenet 0.1 and nin 0.2 at seed 0, 0.1 and 0.4 at seed 1.
+ACCURACY = {
+    ("lenet", "0", "0"): 0.6,
+    ("lenet", "0.5", "0"): 0.5,
+    ("nin", "0", "0"): 0.9,
+    ("nin", "0.5", "0"): 0.7,
+    ("lenet", "0", "1"): 0.7,
+    ("lenet", "0.5", "1"): 0.6,
+    ("nin", "0", "1"): 0.9,
+    ("nin", "0.5", "1"): 0.5,
+}
+
+
+def result(model, dropout, seed, accuracy, status="FINISHED", **more):
+    rate = "0.02" if model == "lenet" else "0.1"  # follows from the model
+    macs = {"lenet": "400000", "nin": "200000000"}[model]
+    params = dict(model=model, dropout=dropout, seed=seed, learning_rate=rate, macs=macs, parameters="10", epochs="5")
+    return SimpleNamespace(
+        params=params,
+        metrics={"test_accuracy": accuracy},
+        cell=f"{model}{dropout}",
+        seconds=10.0,
+        status=status,
+        name=f"{model} dropout={dropout} seed={seed}",
+        failure=None,
+        **more,
+    )
+
+
+RESULTS = [result(*key, accuracy) for key, accuracy in ACCURACY.items()]
+
+
+def test_axes_are_what_tells_cells_apart():
+    found, axes = cells(RESULTS)
+    assert axes == ["model", "dropout"]
+    assert [cell.label for cell in found] == [
+        "model=lenet dropout=0",
+        "model=lenet dropout=0.5",
+        "model=nin dropout=0",
+        "model=nin dropout=0.5",
+    ]
+    assert found[0].accuracy == {"0": 0.6, "1": 0.7}
+    assert found[0].spread.mean == pytest.approx(0.65)
+
+
+def test_a_seed_counts_once_and_the_newest_run_counts():
+    found, _ = cells([result("lenet", "0", "0", 0.1), *RESULTS])
+    assert found[0].accuracy == {"0": 0.1, "1": 0.7}
+
+
+def test_differences_are_within_a_seed_and_over_all_else():
+    found, axes = cells(RESULTS)
+    by_axis = {each.axis: each for each in differences(found, axes)}
+    assert by_axis["dropout"].by_seed == pytest.approx((0.15, 0.25))  # (0.1 + 0.2)/2 and (0.1 + 0.4)/2
+    assert by_axis["model"].by_seed == pytest.approx((-0.25, -0.05))
+    assert by_axis["dropout"].first == "0"
+    # t of 0.15, 0.25 is 4, of −0.25, −0.05 is 1.5; with one degree of freedom p is 1 − 2/π·arctan t. The smaller × 2.
+    assert by_axis["dropout"].p == pytest.approx(2 * 0.15596, abs=1e-4)
+    assert by_axis["model"].p == pytest.approx(0.37433, abs=1e-4)
+
+
+def test_a_seed_that_one_side_lacks_is_left_out():
+    found, _ = cells([each for each in RESULTS if (each.params["model"], each.params["seed"]) != ("nin", "1")])
+    assert paired(found, {"dropout": "0"}, {"dropout": "0.5"}) == pytest.approx((0.15,))
+    assert paired(found, {"dropout": "0", "model": "lenet"}, {"dropout": "0.5", "model": "lenet"}) == pytest.approx(
+        (0.1, 0.1)
+    )
+
+
+def claim(better, than, by):
+    return {"says": "a claim", "better": better, "than": than, "by": by}
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict", "words"),
+    [
+        (claim({"model": "lenet", "dropout": 0}, {"model": "lenet", "dropout": 0.5}, 0.05), "supported", "n = 2"),
+        (claim({"model": "lenet", "dropout": 0}, {"model": "lenet", "dropout": 0.5}, 0.2), "refuted", "+10.00%"),
+        (claim({"dropout": 0}, {"dropout": 0.5}, 0.01), "undecided", "3 seeds like these would decide"),
+        (claim({"dropout": 0}, {"dropout": 0.7}, 0.01), "undecided", "0 seeds of both"),
+    ],
+)
+def test_claims(made, verdict, words):
+    """The third: mean 0.2, deviation 0.0707, distance 0.19; three seeds give 4.303·0.0707/√3 = 0.176."""
+    found, _ = cells(RESULTS)
+    (judged,) = judge(found, [made])
+    assert judged.verdict == verdict
+    assert words in judged.why
+
+
+def test_nothing_is_claimed_from_one_seed_or_where_there_is_no_room():
+    found, _ = cells(RESULTS[:4])
+    assert judge(found, [claim({"dropout": 0}, {"dropout": 0.5}, 0.01)])[0].verdict == "undecided"
+    near = [
+        result("nin", d, s, a)
+        for d, s, a in [("0", "0", 0.995), ("0", "1", 0.996), ("0.5", "0", 0.99001), ("0.5", "1", 0.99101)]
+    ]
+    (judged,) = judge(cells(near)[0], [claim({"dropout": 0}, {"dropout": 0.5}, 0.01)])
+    assert judged.verdict == "undecided"
+    assert "no room" in judged.why
+
+
+def test_more_claims_widen_their_intervals():
+    found, _ = cells(RESULTS)
+    one = claim({"dropout": 0}, {"dropout": 0.5}, 0.01)
+    assert judge(found, [one])[0].confidence == pytest.approx(0.95)
+    assert judge(found, [one] * 5)[4].confidence == pytest.approx(0.99)
+
+
+@pytest.fixture(scope="module")
+def report():
+    said = {
+        "question": "What does dropout cost?",
+        "claims": [claim({"model": "lenet", "dropout": 0}, {"model": "lenet", "dropout": 0.5}, 0.05)],
+        "published": [{"where": {"model": "nin", "dropout": 0.5}, "error": 10.41}],
+    }
+    failed = result("nin", "0.9", "0", 0.0, status="FAILED")
+    failed.failure, failed.metrics = "UserError: <no>", {}
+    return Report("mine", [failed, *RESULTS], said, "eight typed numbers")
+
+
+def test_the_page_says_what_was_found_and_what_is_missing(report):
+    text = str(report)
+    assert "What does dropout cost?" in text
+    assert "SUPPORTED: a claim (by 5.00 points or more)" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("nin    0.5"))
+    assert "60.00%" in line
+    assert line.endswith("89.59%")  # 100 − 10.41, beside what was measured
+    assert "FAILED: nin dropout=0.9 seed=0: UserError: <no>" in text
+    page = report.html(report.figures())
+    assert page.count("data:image/png;base64,") == 3
+    assert "UserError: &lt;no&gt;" in page
+    assert "test split once" in page
+    assert 'class="supported"' in page
+
+
+def test_the_runs_as_csv(report):
+    rows = list(csv.DictReader(io.StringIO(report.csv())))
+    assert len(rows) == 8
+    assert {(r["model"], r["dropout"], r["seed"]): float(r["test_accuracy"]) for r in rows} == ACCURACY

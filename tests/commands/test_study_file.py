@@ -1,0 +1,95 @@
+"""What `study=NAME` on the command line becomes."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+import convzoo
+from convzoo import UserError
+from convzoo.configs import study_file
+from convzoo.configs.watch import Watch
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.yaml").write_text(
+        "question: Which?\nsweep: {pooling: [max, l2], seed: [0, 1]}\n"
+        "set: {model: lenet, epochs: 3, data.shift: null}\n"
+    )
+    (tmp_path / "studies" / "more.yaml").write_text(
+        "like: mine\nsweep: {seed: [0, 1, 2], model: [lenet, nin]}\nset: {epochs: 9}\n"
+    )
+    (tmp_path / "studies" / "bad.yaml").write_text("sweeps: {seed: [0]}\n")
+    (tmp_path / "studies" / "twice.yaml").write_text("sweep: {seed: [0, 1]}\nset: {seed: 0}\n")
+    (tmp_path / "studies" / "torn.yaml").write_text("sweep: {seed: [0\n")
+    return tmp_path
+
+
+def test_a_file_stands_for_its_words(folder):
+    words = [f"--config-dir={folder}", "study=mine"]
+    assert study_file.expanded(words) == [
+        "-m",
+        *words,
+        "pooling=max,l2",
+        "seed=0,1",
+        "model=lenet",
+        "epochs=3",
+        "data.shift=null",
+    ]
+
+
+def test_what_is_typed_wins(folder):
+    found = study_file.expanded(["--config-dir", str(folder), "-m", "study=mine", "seed=7", "epochs=1"])
+    assert found.count("-m") == 1
+    assert [word for word in found if word.startswith(("seed", "epochs"))] == ["seed=7", "epochs=1"]
+
+
+def test_one_may_be_like_another(folder):
+    said = study_file.read("more", [folder])
+    assert said["sweep"] == {"pooling": ["max", "l2"], "seed": [0, 1, 2], "model": ["lenet", "nin"]}
+    assert said["set"] == {"epochs": 9, "data.shift": None}  # the other's model was set, this one's is swept
+    assert said["question"] == "Which?"
+
+
+@pytest.mark.parametrize("words", [["study=free", "model=lenet"], ["model=lenet"], ["study=../model/lenet"]])
+def test_a_name_without_a_file_is_free(words):
+    assert study_file.expanded(words) == words
+
+
+@pytest.mark.parametrize(("name", "told"), [("bad", "`sweeps`"), ("twice", "`seed` in"), ("torn", "cannot be read")])
+def test_a_file_that_is_none_is_refused(folder, name, told):
+    with pytest.raises(UserError, match=f"`study={name}`.*{told}"):
+        study_file.read(name, [folder])
+
+
+@pytest.mark.parametrize("name", study_file.names())
+def test_every_study_at_hand_composes(name):
+    """All its runs' configs, and claims that runs of it can decide."""
+    said = study_file.read(name)
+    assert said["question"].endswith("?")
+    assert all(isinstance(values, list) and len(values) > 1 for values in said["sweep"].values())
+    words = study_file.expanded([f"study={name}"])[1:]
+    swept = [each for each in OverridesParser.create().parse_overrides(words) if each.is_sweep_override()]
+    assert {each.key_or_group for each in swept} == set(said["sweep"])
+    first = [word.partition(",")[0] for word in words if not word.startswith("study=")]
+    with initialize_config_dir(str(Path(convzoo.__file__).parent / "configs"), version_base="1.3"):
+        config = compose("train", first)
+    assert config.model.name
+    for claim in said["claims"]:
+        assert set(claim) == {"says", "better", "than", "by"}
+        for side in ("better", "than"):
+            for key, value in claim[side].items():
+                assert value in said["sweep"][key], (key, value)
+    for line in said["published"]:
+        assert all(value in said["sweep"][key] for key, value in line["where"].items())
+
+
+def test_jobs_are_counted():
+    words = ["a=1,2,3", "seed=range(4)", "b=x", "c.d=[1,2],[3]"]
+    watch = Watch()
+    watch.on_multirun_start(OmegaConf.create({"study": "mine", "hydra": {"overrides": {"task": words}}}))
+    assert watch.total == 3 * 4 * 2

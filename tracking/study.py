@@ -1,0 +1,168 @@
+"""The runs of a study: one MLflow experiment, whose runs are told apart by what decides their results."""
+
+import contextlib
+import json
+from dataclasses import dataclass
+
+from .. import UserError
+from ..configs.study_file import EVERYDAY
+from . import environment
+from .run import Run, check_store, experiment_of, open_store, run_name
+
+SAID = "convzoo.study"  # the experiment's tag that holds its file, as it was when the study began
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run as it was recorded.
+
+    Attributes:
+        id: MLflow's.
+        experiment_id: MLflow's, of the study.
+        name: the run's.
+        status: "FINISHED", "FAILED", "KILLED" or "RUNNING".
+        params: mapping from name to word, as logged.
+        metrics: the last value of each.
+        identity: of all that decides its result.
+        cell: the same without the seed.
+        code: of which version of this package it is.
+        seconds: from its start to its end.
+        failure: why it failed, or None.
+        pictures: a sentence that says which were tested, or "".
+    """
+
+    id: str
+    experiment_id: str
+    name: str
+    status: str
+    params: dict
+    metrics: dict
+    identity: str
+    cell: str
+    code: str
+    seconds: float
+    failure: str | None
+    pictures: str
+
+    def __str__(self):
+        return f"test accuracy {self.metrics['test_accuracy']:.2%} (run {self.id})"
+
+
+def results(uri, study, where=""):
+    """All `Result`s of a study, newest first.
+
+    Args:
+        uri: the store.
+        study: name of the experiment.
+        where: MLflow's filter, if not all are wanted.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    client, experiment = _study(uri, study)
+    if experiment is None:
+        raise UserError(f"there is no study {study!r} in {uri}")
+    found, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment.experiment_id],
+            where,
+            max_results=1000,
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        found += [_result(run) for run in page]
+        if not (token := page.token):
+            return found
+
+
+def reusable(uri, study, identity, rerun=False):
+    """The newest finished `Result` of an identity that this version of the code made, or None.
+
+    Runs of the everyday study, which belong to no question, are made whenever they are asked for. One of another
+    version is told and made again.
+
+    Args:
+        uri: the store.
+        study: name of the experiment.
+        identity: as `record` gives it.
+        rerun: whether all are to be made again.
+    """
+    if rerun or study == EVERYDAY or _study(uri, study)[1] is None:
+        return None
+    found = results(uri, study, f"attributes.status = 'FINISHED' and tags.identity = '{identity}'")
+    code = environment.code()
+    if found and all(result.code != code for result in found):
+        print(f"run {found[0].id} is of other code ({found[0].code[:7]}, not {code[:7]}) and is made again")
+    return next((result for result in found if result.code == code), None)
+
+
+def said(uri, study):
+    """What the study's file said when its first run began, as a mapping, or None."""
+    _, experiment = _study(uri, study)
+    text = experiment.tags.get(SAID) if experiment else None
+    return json.loads(text) if text else None
+
+
+def say(uri, study, file):
+    """Writes down what the study's file says, unless that was done before: claims stand before results."""
+    client = open_store(uri)
+    experiment = experiment_of(client, uri, study)
+    if SAID not in client.get_experiment(experiment).tags:
+        client.set_experiment_tag(experiment, SAID, json.dumps(file))
+
+
+def keep_report(uri, study, files):
+    """Logs a report's files, a mapping from name to text or figure, as a run of the experiment "reports".
+
+    Returns:
+        The run, a `Recorded`.
+    """
+    with Run(uri, "reports", study, {}, {"study": study}) as run:
+        for name, content in files.items():
+            (run.text if isinstance(content, str) else run.figure)(content, name)
+    return run
+
+
+@contextlib.contextmanager
+def keeping_failures(uri, study, words):
+    """Records as a FAILED run, with the reason, what fails within it before a run of its own began.
+
+    Args:
+        uri: the store.
+        study: name of the experiment.
+        words: what was typed, as `key=value`.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not hasattr(error, "run_id"):
+            params = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
+            name = run_name(params.pop("model", "?"), params.get("seed", 0), words)
+            with contextlib.suppress(type(error)), Run(uri, study, name, params, {}):
+                raise error
+        raise
+
+
+def _study(uri, study):
+    check_store(uri)
+    client = open_store(uri)
+    return client, client.get_experiment_by_name(study)
+
+
+def _result(run):
+    tags, info = run.data.tags, run.info
+    return Result(
+        id=info.run_id,
+        experiment_id=info.experiment_id,
+        name=info.run_name,
+        status=info.status,
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        identity=tags.get("identity", ""),
+        cell=tags.get("cell", ""),
+        code=tags.get("code", ""),
+        seconds=((info.end_time or info.start_time) - info.start_time) / 1000,
+        failure=tags.get("failure"),
+        pictures=next((json.loads(each.dataset.source)["source"] for each in run.inputs.dataset_inputs), ""),
+    )

@@ -1,33 +1,21 @@
 """Trains a network of the zoo, tests it once and records the run in MLflow: `python train.py model=allconv`."""
 
-import contextlib
-
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from convzoo.configs import command, study_file
+from convzoo.configs import command
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 @command.job
 def main(config):
-    sweep, failures = HydraConfig.get().mode == RunMode.MULTIRUN, contextlib.nullcontext()
-    if sweep and not config.plan and config.study != study_file.EVERYDAY:
-        from convzoo.tracking import study
-
-        if said := study_file.read(config.study, [each.path for each in HydraConfig.get().runtime.config_sources]):
-            study.say(config.tracking.uri, config.study, said)
-        failures = study.keeping_failures(config.tracking.uri, config.study, HydraConfig.get().overrides.task)
-    with failures:
-        outcome = prepare(config)
-    if outcome:
+    outcome = prepare(config)
+    if outcome and HydraConfig.get().mode != RunMode.MULTIRUN:
         from convzoo.tracking.run import how_to_open
 
-        outcome["see"] = how_to_open(config.tracking.uri, outcome["experiment"], None if sweep else outcome["run"])
-        if not sweep:
-            print(f"\nto see the run: {outcome['see']}")
+        print(f"\nto see the run: {how_to_open(config.tracking.uri, outcome['experiment'], outcome['run'])}")
     return outcome
 
 
@@ -68,17 +56,19 @@ def train(settings, network, axes, plan, data, precision):
     from convzoo.analysis import evaluation, pictures
     from convzoo.data.stream import Batches
     from convzoo.models import assemble, objective
+    from convzoo.studies import files
     from convzoo.tracking import study
     from convzoo.tracking.record import record
     from convzoo.tracking.run import Run, run_name
     from convzoo.training import fit, preprocess, signals
 
-    recipe, typed = settings["recipe"], HydraConfig.get().overrides.task
-    name = run_name(plan.name, settings["seed"], typed)
+    recipe, hydra_config = settings["recipe"], HydraConfig.get()
+    typed, folders = hydra_config.overrides.task, [source.path for source in hydra_config.runtime.config_sources]
+    name = run_name(plan.name, settings["seed"], files.telling(typed, settings["study"], folders))
     params, tags = record(settings, network, axes, plan, data.digest, precision, keras.backend.backend(), typed)
     if done := study.reusable(settings["tracking"]["uri"], settings["study"], tags["identity"], settings["rerun"]):
         print(f"{name}: done before, {done}")
-        return {"name": name, "val_accuracy": done.metrics.get("val_accuracy"), "found": True} | made(done)
+        return {"found": True, "val_accuracy": done.metrics.get("val_accuracy"), **study.place(done)}
     print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
     print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
 
@@ -122,11 +112,7 @@ def train(settings, network, axes, plan, data, precision):
         run.figure(pictures.learning_curves(history, name), "learning_curves.png")
         run.save_model(model)
     print(test)
-    return {"name": name, "val_accuracy": history[-1].get("val_accuracy"), "found": False} | made(run)
-
-
-def made(run):
-    return {"run": run.id, "experiment": run.experiment_id}
+    return {"found": False, "val_accuracy": history[-1].get("val_accuracy"), **study.place(run)}
 
 
 if __name__ == "__main__":

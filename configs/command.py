@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .. import UserError
-from . import study_file
+from ..studies import files
 
 
 def run(main, name):
@@ -34,7 +34,7 @@ def run(main, name):
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise what is wrong rather than print it and exit with 1
     try:
         if name == "train":
-            sys.argv[1:] = study_file.expanded(sys.argv[1:])
+            sys.argv[1:] = files.expanded(sys.argv[1:])
         main()
         if _failures:
             raise _failures[0]
@@ -56,7 +56,8 @@ _started, _failures = [], []
 def job(function):
     """Wraps what `hydra.main` calls, so that an error is told once and in our words.
 
-    In a sweep each failing job says so at once and returns None, the others go on, and the sweep's exit code tells.
+    In a sweep each failing job says so at once, the others go on, and the sweep's exit code tells. A job that failed
+    returns a mapping with the error as `failed`.
     """
 
     @functools.wraps(function)
@@ -73,6 +74,7 @@ def job(function):
                 if not hydra.launcher._target_.endswith("BasicLauncher"):
                     raise  # in another process: what Hydra brings back from there tells ours
             _failures.append(error)  # past Hydra, which would announce it in lines of its own
+            return {"failed": error}
 
     return wrapped
 

@@ -11,7 +11,9 @@ assert clone not in Path(convzoo.__file__).parents, f"{convzoo.__file__} is the 
 
 files = {name for name in zipfile.ZipFile(sys.argv[1]).namelist() if ".dist-info/" not in name}
 rooms = {name.split("/")[1] for name in files if name.count("/") > 1}
-assert rooms == {"analysis", "benchmarks", "configs", "data", "layers", "models", "tracking", "training"}, rooms
+assert rooms == {"analysis", "benchmarks", "configs", "data", "layers", "models", "studies", "tracking", "training"}, (
+    rooms
+)
 assert {name for name in files if name.count("/") == 1} == {
     f"convzoo/{name}.py" for name in ("__init__", "evaluate", "train")
 }

@@ -18,7 +18,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from .. import UserError
-from . import environment
+from . import dashboard, environment
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -134,7 +134,7 @@ class Run(Recorded):
         elif issubclass(kind, Exception):
             status = "FAILED"
             error.run_id = self.id
-            self.client.set_tag(self.id, "failure", f"{kind.__name__}: {error}"[:5000])
+            self.client.set_tag(self.id, "failure", failure(error))
         else:
             status = "KILLED"
         self.client.set_terminated(self.id, status)
@@ -168,6 +168,11 @@ class Run(Recorded):
         self.client.log_inputs(self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", part)])])
 
 
+def failure(error):
+    """The words in which a run keeps the error that ended it."""
+    return f"{type(error).__name__}: {error}"[:5000]
+
+
 def find(uri, run_id):
     """The `Recorded` run of an id, or the newest.
 
@@ -197,8 +202,8 @@ def find(uri, run_id):
 
 
 def how_to_open(uri, experiment_id, run_id=None):
-    """How to see a run, or all runs of an experiment, in MLflow's pages."""
-    page = f"#/experiments/{experiment_id}/runs" + (f"/{run_id}" if run_id else "")
+    """How to see a run, or the charts of an experiment's runs, in MLflow's pages."""
+    page = f"#/experiments/{experiment_id}/runs" + (f"/{run_id}" if run_id else dashboard.query("convzoo-runs"))
     if _is_server(uri):
         return f"{uri.rstrip('/')}/{page}"
     return f"\n  mlflow server --workers 1 --backend-store-uri {uri}\n  http://127.0.0.1:5000/{page}"

@@ -5,9 +5,8 @@ import json
 from dataclasses import dataclass
 
 from .. import UserError
-from ..configs.study_file import EVERYDAY
-from . import environment
-from .run import Run, check_store, experiment_of, open_store, run_name
+from . import EVERYDAY, dashboard, environment
+from .run import Run, check_store, experiment_of, failure, how_to_open, open_store, run_name
 
 SAID = "convzoo.study"  # the experiment's tag that holds its file, as it was when the study began
 
@@ -104,12 +103,24 @@ def said(uri, study):
     return json.loads(text) if text else None
 
 
-def say(uri, study, file):
-    """Writes down what the study's file says, unless that was done before: claims stand before results."""
+def begin(uri, study, swept, file=None):
+    """Lays out a study's page in MLflow, and writes down what its file says unless that was done before.
+
+    Args:
+        uri: the store.
+        study: name of the experiment, made if it is not there.
+        swept: names of the params that it varies.
+        file: a mapping, or None: its claims stand before the results.
+
+    Returns:
+        How to open its page.
+    """
     client = open_store(uri)
     experiment = experiment_of(client, uri, study)
-    if SAID not in client.get_experiment(experiment).tags:
+    if file and SAID not in client.get_experiment(experiment).tags:
         client.set_experiment_tag(experiment, SAID, json.dumps(file))
+    dashboard.lay_out(client, experiment, swept)
+    return how_to_open(uri, experiment)
 
 
 def keep_report(uri, study, files):
@@ -124,24 +135,29 @@ def keep_report(uri, study, files):
     return run
 
 
-@contextlib.contextmanager
-def keeping_failures(uri, study, words):
-    """Records as a FAILED run, with the reason, what fails within it before a run of its own began.
+def keep_failure(uri, study, words, error):
+    """Records as a FAILED run, with the reason, what failed before a run of its own began.
 
     Args:
         uri: the store.
         study: name of the experiment.
         words: what was typed, as `key=value`.
+        error: the exception.
     """
-    try:
-        yield
-    except Exception as error:
-        if not hasattr(error, "run_id"):
-            params = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
-            name = run_name(params.pop("model", "?"), params.get("seed", 0), words)
-            with contextlib.suppress(type(error)), Run(uri, study, name, params, {}):
-                raise error
-        raise
+    if hasattr(error, "run_id"):
+        return
+    params = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
+    name = run_name(params.pop("model", "?"), params.get("seed", 0), words)
+    known = results(uri, study, "attributes.status = 'FAILED'")
+    if any((each.name, each.failure) == (name, failure(error)) for each in known):
+        return
+    with contextlib.suppress(type(error)), Run(uri, study, name, params, {}):
+        raise error
+
+
+def place(run):
+    """Where a `Result` or a `Recorded` run is to be found: its `name`, `run` and `experiment`."""
+    return {"name": run.name, "run": run.id, "experiment": run.experiment_id}
 
 
 def _study(uri, study):

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 import convzoo
 from convzoo import UserError
-from convzoo.configs import study_file
-from convzoo.configs.watch import Watch
+from convzoo.studies import files
+from convzoo.studies.watch import _swept
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def folder(tmp_path):
 
 def test_a_file_stands_for_its_words(folder):
     words = [f"--config-dir={folder}", "study=mine"]
-    assert study_file.expanded(words) == [
+    assert files.expanded(words) == [
         "-m",
         *words,
         "pooling=max,l2",
@@ -43,13 +42,20 @@ def test_a_file_stands_for_its_words(folder):
 
 
 def test_what_is_typed_wins(folder):
-    found = study_file.expanded(["--config-dir", str(folder), "-m", "study=mine", "seed=7", "epochs=1"])
+    found = files.expanded(["--config-dir", str(folder), "-m", "study=mine", "seed=7", "epochs=1"])
     assert found.count("-m") == 1
     assert [word for word in found if word.startswith(("seed", "epochs"))] == ["seed=7", "epochs=1"]
 
 
+def test_a_run_is_told_by_what_its_study_varies(folder):
+    words = ["study=mine", "pooling=l2", "seed=1", "model=lenet", "epochs=3", "data.shift=null"]
+    assert files.telling(words, "mine", [folder]) == ["study=mine", "pooling=l2", "seed=1"]
+    assert files.telling([*words[:3], "epochs=5"], "mine", [folder]) == [*words[:3], "epochs=5"]  # typed over the file
+    assert files.telling(words, "free") == words
+
+
 def test_one_may_be_like_another(folder):
-    said = study_file.read("more", [folder])
+    said = files.read("more", [folder])
     assert said["sweep"] == {"pooling": ["max", "l2"], "seed": [0, 1, 2], "model": ["lenet", "nin"]}
     assert said["set"] == {"epochs": 9, "data.shift": None}  # the other's model was set, this one's is swept
     assert said["question"] == "Which?"
@@ -57,22 +63,22 @@ def test_one_may_be_like_another(folder):
 
 @pytest.mark.parametrize("words", [["study=free", "model=lenet"], ["model=lenet"], ["study=../model/lenet"]])
 def test_a_name_without_a_file_is_free(words):
-    assert study_file.expanded(words) == words
+    assert files.expanded(words) == words
 
 
 @pytest.mark.parametrize(("name", "told"), [("bad", "`sweeps`"), ("twice", "`seed` in"), ("torn", "cannot be read")])
 def test_a_file_that_is_none_is_refused(folder, name, told):
     with pytest.raises(UserError, match=f"`study={name}`.*{told}"):
-        study_file.read(name, [folder])
+        files.read(name, [folder])
 
 
-@pytest.mark.parametrize("name", study_file.names())
+@pytest.mark.parametrize("name", files.names())
 def test_every_study_at_hand_composes(name):
     """All its runs' configs, and claims that runs of it can decide."""
-    said = study_file.read(name)
+    said = files.read(name)
     assert said["question"].endswith("?")
     assert all(isinstance(values, list) and len(values) > 1 for values in said["sweep"].values())
-    words = study_file.expanded([f"study={name}"])[1:]
+    words = files.expanded([f"study={name}"])[1:]
     swept = [each for each in OverridesParser.create().parse_overrides(words) if each.is_sweep_override()]
     assert {each.key_or_group for each in swept} == set(said["sweep"])
     first = [word.partition(",")[0] for word in words if not word.startswith("study=")]
@@ -88,8 +94,6 @@ def test_every_study_at_hand_composes(name):
         assert all(value in said["sweep"][key] for key, value in line["where"].items())
 
 
-def test_jobs_are_counted():
+def test_what_is_swept():
     words = ["a=1,2,3", "seed=range(4)", "b=x", "c.d=[1,2],[3]"]
-    watch = Watch()
-    watch.on_multirun_start(OmegaConf.create({"study": "mine", "hydra": {"overrides": {"task": words}}}))
-    assert watch.total == 3 * 4 * 2
+    assert _swept(words) == {"a": 3, "seed": 4, "c.d": 2}

@@ -1,4 +1,4 @@
-"""Studies that lie in files: `study=NAME` becomes the sweep that `studies/NAME.yaml` describes.
+"""Studies that lie in files: `study=NAME` becomes the sweep that `configs/studies/NAME.yaml` describes.
 
     question: what a study asks, in a sentence
     sweep: {model: [lenet, nin], seed: [0, 1, 2]}    # every combination is a run
@@ -19,15 +19,14 @@ from omegaconf import OmegaConf
 
 from .. import UserError
 
-EVERYDAY = "convzoo"  # the study of runs that belong to no question: each is made whenever it is asked for
-FOLDER = Path(__file__).parent / "studies"
+CONFIGS = Path(__file__).parents[1] / "configs"
 KEYS = ("question", "sweep", "set", "claims", "like", "published")
 _SHOWN_ONLY = ("--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion")
 
 
 def names():
     """Names of the studies at hand."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(path.stem for path in CONFIGS.glob("studies/*.yaml"))
 
 
 def read(name, folders=()):
@@ -40,7 +39,7 @@ def read(name, folders=()):
     Raises:
         UserError: the file is none.
     """
-    path = next((p for f in (*folders, FOLDER.parent) if (p := Path(f) / "studies" / f"{name}.yaml").is_file()), None)
+    path = next((p for f in (*folders, CONFIGS) if (p := Path(f) / "studies" / f"{name}.yaml").is_file()), None)
     if path is None or Path(name).name != name:
         return None
     try:
@@ -77,6 +76,18 @@ def expanded(words):
     given = [f"{key}={_written(value)}" for key, value in {**said["sweep"], **said["set"]}.items() if key not in typed]
     multirun = [] if {"-m", "--multirun", *_SHOWN_ONLY} & set(words) else ["-m"]
     return [*multirun, *words, *given]
+
+
+def telling(words, name, folders=()):
+    """The words of one run that tell it from others of its study: without what the study's file sets for all.
+
+    Args:
+        words: `key=value`, as typed or expanded.
+        name: of the study.
+        folders: as for `read`.
+    """
+    fixed = (read(name, folders) or {"set": {}})["set"]
+    return [word for word in words if word not in {f"{key}={_written(value)}" for key, value in fixed.items()}]
 
 
 def _written(value):

@@ -1,0 +1,1 @@
+"""Studies: files that describe sweeps, and what a person sees while one runs."""

@@ -16,7 +16,7 @@ def main(config):
 
     check_keys(config, {"": ["run", "study", "data", "allow", "tracking"], "data": ["directory"], "tracking": ["uri"]})
     if (config.run is None) == (config.study is None):
-        raise UserError("what? `run=latest`, `run=ID` with the id that train.py or MLflow showed, or `study=NAME`")
+        raise UserError("say which: `run=latest`, `run=ID` with the id that train.py or MLflow showed, or `study=NAME`")
     (evaluate_run if config.run is not None else report_study)(config)
 
 
@@ -26,8 +26,7 @@ def report_study(config):
     from convzoo.tracking.run import how_to_open
 
     uri, name = config.tracking.uri, str(config.study)
-    results = study.results(uri, name)
-    report = Report(name, results, study.said(uri, name), results[0].pictures if results else "")
+    report = Report(name, study.results(uri, name), study.said(uri, name))
     figures = report.figures()
     files = {"report.html": report.html(figures), "report.txt": f"{report}\n", "runs.csv": report.csv(), **figures}
     folder = Path("reports") / name

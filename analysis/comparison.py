@@ -91,7 +91,7 @@ class Judgement:
 
 
 def cells(results):
-    """The `Cell`s of finished runs, in the order of their values, and the names of the axes.
+    """The `Cell`s of finished runs, in the order of their values, and the names of the axes that tell them apart.
 
     Args:
         results: each with `params`, `metrics`, `cell`, `seconds`, the newest first: of two runs of one seed the newer
@@ -156,6 +156,13 @@ def paired(found, better, than):
     )
 
 
+def alike(found, axes):
+    """Mapping from each param of `FIRST`, or typed below the top level, that all cells share to its value."""
+    keys = dict.fromkeys([*FIRST, *(key for cell in found for key in cell.params if "." in key)])
+    shared = {key: {cell.params.get(key) for cell in found} for key in keys if key not in axes}
+    return {key: values.pop() for key, values in shared.items() if len(values) == 1 and values != {None}}
+
+
 def judge(found, claims):
     """A `Judgement` of each claim, a mapping with `says`, `better`, `than` and `by`, as a study's file has them."""
     confidence = 1 - 0.05 / max(1, len(claims))
@@ -175,11 +182,18 @@ def _judged(found, claim, by_seed, margin, confidence):
     if margin > 0 and min(cell.spread.mean for cell in sides) > 1 - margin:
         return "undecided", "both are so near to 100 % that the difference has no room"
     said, seen = verdict(by_seed, margin, confidence), spread(by_seed, confidence)
-    why = f"{seen.mean:+.2%}, {confidence:.1%} interval {seen.low:+.2%} to {seen.high:+.2%}, n = {seen.n} seeds"
+    if seen.low is None:
+        return said, f"{_points(seen.mean)} at each of {seen.n} seeds: values all alike say nothing of others"
+    interval = f"{confidence * 100:.1f} % interval {_points(seen.low)} to {_points(seen.high)}"
+    why = f"{_points(seen.mean)} points, {interval}, n = {seen.n} seeds"
     if said == "undecided":
         more = seeds_to_decide(by_seed, margin, confidence)
         why += f"; {more} seeds like these would decide" if more else "; no number of seeds like these would decide"
     return said, why
+
+
+def _points(difference):
+    return f"{100 * difference:+.2f}"
 
 
 def _axes(params):

@@ -93,7 +93,7 @@ def network(plan):
     """A network as boxes from left to right: as tall as its maps, as wide as the root of its channels.
 
     Vectors are bars. Blue rows have weights, orange ones make the map smaller without any. Above each stands the
-    output's shape, below its name and the receptive field in pixels.
+    output's shape, below its name and the receptive field, the pixels that one of its values sees.
 
     Args:
         plan: `convzoo.models.plan`'s.
@@ -110,9 +110,18 @@ def network(plan):
         axes.add_patch(Rectangle((x, -height / 2), width, height, color=_COLOURS[kind], ec="white"))
         middle = x + width / 2
         axes.text(middle, 0.53, "×".join(map(str, shape)), ha="center", va="bottom", rotation=90, fontsize=7)
-        name = "image" if row is None else f"{row.name}\n{'×'.join(map(str, row.receptive_field))}"
+        name = "image" if row is None else f"{row.name}\nsees {'×'.join(map(str, row.receptive_field))}"
         axes.text(middle, -0.53, name, ha="center", va="top", rotation=90, fontsize=7)
         x += max(width, 0.45) + 0.12
+    axes.legend(
+        [Rectangle((0, 0), 1, 1, color=_COLOURS[kind]) for kind in _COLOURS],
+        ["has weights", "makes the map smaller", "neither"],
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
     axes.set(xlim=(-0.2, x), ylim=(-1.05, 1.0), title=f"{plan.name}: {plan.params:,} parameters, {plan.macs:,} MACs")
     axes.set_axis_off()
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from . import comparison
-from .comparison import cells, differences, judge
+from .comparison import alike, cells, differences, judge
 
 NOTES = (
     "Each run read the test split once, after its last epoch; no epoch, setting or run was chosen by it.",
@@ -30,18 +30,19 @@ class Report:
         study: its name.
         results: its runs, the newest first, finished or not.
         said: what its file said when it began, a mapping as `configs.study_file.read` gives, or None.
-        source: a sentence that says which pictures were classified.
     """
 
-    def __init__(self, study, results, said=None, source=""):
+    def __init__(self, study, results, said=None):
         said = said or {}
-        self.study, self.source = study, source
+        self.study = study
         self.question = said.get("question") or ""
         self.published = said.get("published") or []
         finished = [run for run in results if run.status == "FINISHED" and comparison.METRIC in run.metrics]
+        self.source = "; ".join(dict.fromkeys(run.pictures for run in finished if run.pictures))
         done = {run.name for run in finished}
         self.missing = {run.name: run for run in results if run.status != "FINISHED" and run.name not in done}.values()
         self.cells, self.axes = cells(finished)
+        self.alike = ", ".join(f"{key}={value}" for key, value in alike(self.cells, self.axes).items())
         self.differences = differences(self.cells, self.axes)
         self.judgements = judge(self.cells, said.get("claims") or [])
 
@@ -80,18 +81,18 @@ class Report:
         return text.getvalue()
 
     def __str__(self):
-        parts = [f"{self.study}: {self.question}".rstrip(": "), self.source]
+        parts = [f"{self.study}: {self.question}".rstrip(": "), "\n".join(self._about())]
         parts += [f"{title}\n{_text(heads, rows)}" for title, heads, rows in self.tables()]
         if self.judgements:
             parts.append("\n".join(self.claims()))
         if self.missing:
-            parts.append("\n".join(_missing(run) for run in self.missing))
+            parts.append("\n".join(self._missing()))
         return "\n\n".join(part for part in parts if part)
 
     def html(self, figures):
         """The page, with the pictures inside it."""
         body = [f"<h1>{html.escape(self.study)}</h1>"]
-        body += [f"<p>{html.escape(text)}</p>" for text in (self.question, self.source) if text]
+        body += [f"<p>{html.escape(text)}</p>" for text in (self.question, *self._about()) if text]
         if self.judgements:
             items = "".join(
                 f'<li class="{j.verdict}">{html.escape(line)}</li>'
@@ -104,12 +105,24 @@ class Report:
             body.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{lines}</table>")
         body += [f'<img alt="{name}" src="data:image/png;base64,{_png(figure)}">' for name, figure in figures.items()]
         if self.missing:
-            items = "".join(f"<li>{html.escape(_missing(run))}</li>" for run in self.missing)
+            items = "".join(f"<li>{html.escape(line)}</li>" for line in self._missing())
             body.append(f"<h2>Not finished</h2><ul>{items}</ul>")
-        body.append(
-            f"<h2>How it was measured</h2><ul>{''.join(f'<li>{html.escape(note)}</li>' for note in NOTES)}</ul>"
-        )
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in NOTES[: None if self.judgements else -1])
+        body.append(f"<h2>How it was measured</h2><ul>{notes}</ul>")
         return PAGE.format(title=html.escape(self.study), body="\n".join(body))
+
+    def _about(self):
+        """What holds for all cells."""
+        return [self.source] * bool(self.source) + [f"the same in all runs: {self.alike}"] * bool(self.alike)
+
+    def _missing(self):
+        """A line for each reason why runs are missing."""
+        reasons = {}
+        for run in self.missing:
+            reasons.setdefault((run.status, run.failure), []).append(run.name)
+        for (status, reason), names in reasons.items():
+            runs = names[0] if len(names) == 1 else f"{len(names)} runs, {names[0]} and the like"
+            yield f"{status}: {runs}" + (f": {reason}" if reason else "")
 
     def _cells(self):
         heads = [*(axis.rpartition(".")[2] if axis.count(".") > 1 else axis for axis in self.axes)]
@@ -119,7 +132,7 @@ class Report:
 
     def _cell(self, cell):
         seen = cell.spread
-        words = [*cell.values.values(), f"{seen.mean:.2%}", _interval(seen)]
+        words = [*cell.values.values(), f"{seen.mean:.2%}", _interval(seen, _share)]
         words += ["–" if seen.deviation is None else _points(seen.deviation), str(seen.n), f"{cell.macs / 1e6:,.1f}"]
         words.append(f"{cell.seconds:,.0f} s")
         if self.published:
@@ -129,54 +142,60 @@ class Report:
 
     def _dots(self):
         """Each run as a dot, each cell's mean with its interval."""
-        figure = Figure(figsize=(9, 1.2 + 0.42 * len(self.cells)), layout="constrained")
+        figure = Figure(figsize=(9, 1.4 + 0.42 * len(self.cells)), layout="constrained")
         axes = figure.subplots()
         for place, cell in enumerate(self.cells):
             seen = cell.spread
             if seen.low is not None:
-                axes.plot([seen.low, seen.high], [place, place], color="C0", linewidth=2)
-            axes.plot(list(cell.accuracy.values()), [place] * seen.n, "o", color="0.6", markersize=4)
-            axes.plot(seen.mean, place, "D", color="C0")
+                axes.plot([max(seen.low, 0), min(seen.high, 1)], [place, place], color="C0", linewidth=2)
+            axes.plot(seen.mean, place, "D", color="C0", markersize=8)
+            axes.plot(list(cell.accuracy.values()), [place] * seen.n, "o", color="0.6", mec="white", markersize=5)
         axes.set_yticks(range(len(self.cells)), [cell.label for cell in self.cells])
-        axes.invert_yaxis()
+        axes.set_ylim(len(self.cells) - 0.4, -0.6)
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.set(xlabel="test accuracy: each run, mean and 95 % interval over seeds", title=self.study)
         axes.grid(alpha=0.3)
         return figure
 
     def _interaction(self):
-        """The second axis along the bottom, a line for each value of the first, averaged over the others."""
+        """The second axis along the bottom, a line for each value of the first; each run as a dot."""
         first, second = self.axes[:2]
         figure = Figure(figsize=(9, 4), layout="constrained")
         axes = figure.subplots()
         along = list(dict.fromkeys(cell.values[second] for cell in self.cells))
-        for value in dict.fromkeys(cell.values[first] for cell in self.cells):
+        for number, value in enumerate(dict.fromkeys(cell.values[first] for cell in self.cells)):
             points = {}
             for cell in self.cells:
                 if cell.values[first] == value:
-                    points.setdefault(along.index(cell.values[second]), []).append(cell.spread.mean)
-            places = sorted(points)
-            axes.plot(places, [np.mean(points[place]) for place in places], "o-", label=f"{value}")
+                    points.setdefault(along.index(cell.values[second]), []).extend(cell.accuracy.values())
+            places, color = sorted(points), f"C{number % 10}"
+            axes.plot(places, [np.mean(points[place]) for place in places], "-", color=color, label=value)
+            for place in places:
+                axes.plot([place] * len(points[place]), points[place], "o", color=color, alpha=0.5, markersize=5)
         axes.set_xticks(range(len(along)), along)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.set(xlabel=second, ylabel="test accuracy", title=f"{first} and {second} together")
+        title = f"{first} and {second} together: each run, and the mean"
+        axes.set(xlabel=second, ylabel="test accuracy", title=title)
         axes.grid(alpha=0.3)
-        axes.legend(title=first)
+        axes.legend(title=first, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         return figure
 
     def _cost(self):
-        """Accuracy beside multiplications."""
+        """Accuracy beside multiplications; cells of one cost stand a little apart."""
         figure = Figure(figsize=(9, 4), layout="constrained")
         axes = figure.subplots()
-        for cell in self.cells:
+        costs = [cell.macs / 1e6 for cell in self.cells]
+        for number, cell in enumerate(self.cells):
             seen = cell.spread
-            error = None if seen.low is None else [[seen.mean - seen.low], [seen.high - seen.mean]]
-            axes.errorbar(cell.macs / 1e6, seen.mean, error, fmt="o", color="C0", capsize=3)
-            axes.annotate(cell.label, (cell.macs / 1e6, seen.mean), (5, 5), textcoords="offset points", fontsize=8)
+            error = None if seen.low is None else [[seen.mean - max(seen.low, 0)], [min(seen.high, 1) - seen.mean]]
+            beside = costs[number] + 0.01 * max(costs) * costs[:number].count(costs[number])
+            marker = "osD^v<>ph*"[number // 10 % 10]
+            axes.errorbar(beside, seen.mean, error, fmt=marker, color=f"C{number % 10}", label=cell.label)
+        axes.set_xlim(0, 1.1 * max(costs))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.margins(x=0.2)
         axes.set(xlabel="million multiplications an image", ylabel="test accuracy", title="cost beside accuracy")
         axes.grid(alpha=0.3)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
         return figure
 
 
@@ -201,7 +220,11 @@ def _difference(each):
     return [each.axis, values, _points(seen.mean, sign=True), _interval(seen, _points), str(seen.n), p]
 
 
-def _interval(seen, form=lambda value: f"{value:.2%}"):
+def _share(value):
+    return f"{min(max(value, 0), 1):.2%}"  # Student's interval of few seeds may leave what an accuracy can be
+
+
+def _interval(seen, form):
     return "–" if seen.low is None else f"{form(seen.low)} to {form(seen.high)}"
 
 
@@ -211,10 +234,6 @@ def _points(value, sign=False):
 
 def _is(cell, where):
     return all(str(cell.params.get(key)) == str(value) for key, value in where.items())
-
-
-def _missing(run):
-    return f"{run.status}: {run.name}" + (f": {run.failure}" if run.failure else "")
 
 
 def _text(heads, rows):

@@ -26,7 +26,7 @@ def accuracy_interval(correct, total, confidence=0.95):
 
 
 class Spread(NamedTuple):
-    """A mean over seeds: `low` and `high` are None where one value says nothing of how others would lie."""
+    """A mean over seeds. `low` and `high` are None where one value, or values all alike, say nothing of others."""
 
     n: int
     mean: float
@@ -47,6 +47,8 @@ def spread(values, confidence=0.95):
     if n < 2:
         return Spread(n, mean, None, None, None)
     deviation = float(values.std(ddof=1))
+    if np.ptp(values) == 0:
+        return Spread(n, mean, 0.0, None, None)
     half = student.ppf((1 + confidence) / 2, n - 1) * deviation / math.sqrt(n)
     return Spread(n, mean, deviation, float(mean - half), float(mean + half))
 
@@ -54,12 +56,10 @@ def spread(values, confidence=0.95):
 def p_value(differences):
     """Of the paired t-test: how often no difference at all would show one as large as the mean of `differences`.
 
-    None with fewer than two; 0 or 1 where all are alike and the statistic is none.
+    None where there is none: of fewer than two, or of some that are all alike.
     """
-    if len(differences) < 2:
+    if len(differences) < 2 or np.ptp(differences) == 0:
         return None
-    if np.ptp(differences) == 0:
-        return 0.0 if differences[0] else 1.0
     return float(ttest_1samp(differences, 0).pvalue)
 
 
@@ -98,7 +98,7 @@ def seeds_to_decide(differences, margin, confidence=0.95, most=10_000):
     """How many seeds would bring the interval to one side of the margin, if mean and deviation stayed; None if none
     up to `most` would, or one value says nothing."""
     found = spread(differences, confidence)
-    if found.deviation is None:
+    if found.low is None:
         return None
     distance = abs(found.mean - margin)
     for n in range(2, most + 1):

@@ -34,7 +34,8 @@ def run(main, name):
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise what is wrong rather than print it and exit with 1
     try:
         if name == "train":
-            sys.argv[1:] = files.expanded(sys.argv[1:])
+            words = files.expanded(sys.argv[1:])
+            sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # argparse wants it so
         main()
         if _failures:
             raise _failures[0]
@@ -43,6 +44,8 @@ def run(main, name):
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error, name))
     except KeyboardInterrupt as stop:
+        kept = ": a run that had begun is kept as KILLED, and was not tested" if name == "train" else ""
+        print(f"stopped{kept}", file=sys.stderr)
         sys.exit(getattr(stop, "exit_code", 130))
     except Exception as error:
         if _started:

@@ -126,7 +126,10 @@ def load(config: Mapping) -> Dataset:
     if config["source"] == "digits":
         from . import digits
 
-        arrays, source = digits.read(image_shape, seed), "scikit-learn's load_digits, enlarged"
+        arrays, source = (
+            digits.read(image_shape, seed),
+            f"scikit-learn's load_digits, enlarged to {image_shape[0]}×{image_shape[1]}",
+        )
     elif config["source"] == "files":
         from . import files
 

@@ -107,7 +107,7 @@ def _pictures(path, image_shape, class_names):
                         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
                     images.append(np.asarray(picture).reshape(height, width, channels))
             except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise UserError(f"{file} is no picture that can be read: {error}") from error
+                raise UserError(f"{file} is no picture that can be read") from error
         labels += [label] * len(files)
     if not images:
         raise UserError(f"{path} holds no picture in folders of its classes")

@@ -1,11 +1,12 @@
 """`python -m convzoo.models` lists the networks; with `--markdown` it prints the page `docs/networks.md`."""
 
 import argparse
+import os
+import sys
 
-from convzoo.models import names, plan
-from convzoo.models.zoo import paper
+from convzoo.training import backend
 
-COLUMNS = "{:<22}{:>6}{:>12}{:>14}{:>16}  {:<44}{}"
+COLUMNS = "{:<26}{:>6}{:>12}{:>14}{:>16}  {:<72}{}"
 HEAD = ("network", "year", "image", "parameters", "MACs", "published error, %", "paper")
 PAGE = """# The networks
 
@@ -17,6 +18,9 @@ that the paper does not have. This page is printed by `python -m convzoo.models 
 
 def lines():
     """For each network what `HEAD` says, as text."""
+    from convzoo.models import names, plan
+    from convzoo.models.zoo import paper
+
     for name in names():
         about, counts = paper(name), plan(name)
         errors = ", ".join(f"{error} {where}" for where, error in (about.get("error") or {}).items())
@@ -45,5 +49,10 @@ def page(found):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m convzoo.models", description="Lists the networks.")
     parser.add_argument("--markdown", action="store_true", help="as the page docs/networks.md")
-    for line in (page if parser.parse_args().markdown else table)(lines()):
-        print(line, flush=True)
+    form = page if parser.parse_args().markdown else table
+    backend.start("float32")  # without the noise of its start
+    try:
+        for line in form(lines()):
+            print(line, flush=True)
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -63,12 +63,14 @@ class Plan:
         name: the network's.
         image_shape: (height, width, channels).
         rows: the layers.
+        precision: name of the dtype policy that bytes are counted in.
         kept_bytes: what one image leaves in memory for the backward pass: each map that a gradient reads, once.
     """
 
     name: str
     image_shape: tuple[int, int, int]
     rows: tuple[Row, ...]
+    precision: str
     kept_bytes: int
 
     @property
@@ -137,8 +139,8 @@ class Plan:
                 *map(line, lines),
                 rule,
                 line(total),
-                f"weights {weights:,.2f} MB, all outputs of one image {activations:,.2f} MB; training on 128 images "
-                f"at a time holds about {self.training_bytes(128) / 1e6:,.0f} MB",
+                f"weights {weights:,.2f} MB, all outputs of one image {activations:,.2f} MB in {self.precision}; "
+                f"training on 128 images at a time holds about {self.training_bytes(128) / 1e6:,.0f} MB",
                 *(
                     f"{r.name}: its branches are not aligned, their centres are {r.gap:g} px apart"
                     for r, _ in self.walk()
@@ -155,7 +157,7 @@ def of(model):
     rows, kept, x = [], {}, Signal(image, image[1:3])
     for layer in model.layers[1:]:
         x = _through(layer, x, rows, kept)
-    return Plan(model.name, image[1:], tuple(rows), sum(kept.values()))
+    return Plan(model.name, image[1:], tuple(rows), keras.config.dtype_policy().name, sum(kept.values()))
 
 
 def _through(layer, x, rows, kept):

@@ -13,6 +13,7 @@
 What is typed wins over the file. A name without a file is free: `-m study=mine model=lenet,nin`.
 """
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -59,7 +60,21 @@ def read(name, folders=()):
     # What this file sweeps the other may have set, and the other way round.
     found["sweep"] = {**{k: v for k, v in other.get("sweep", {}).items() if k not in fixed}, **sweep}
     found["set"] = {**{k: v for k, v in other.get("set", {}).items() if k not in sweep}, **fixed}
+    for claim in found["claims"]:
+        _check_claim(claim, {*found["sweep"], *found["set"]}, f"`study={name}`: {path}")
     return found
+
+
+def _check_claim(claim, known, where):
+    keys = ("says", "better", "than", "by")
+    if not isinstance(claim, dict) or set(claim) != set(keys):
+        raise UserError(f"{where} has a claim that has not just the keys {', '.join(keys)}. Received: {claim}")
+    for side in ("better", "than"):
+        if not isinstance(claim[side], dict) or (unknown := set(claim[side]) - known):
+            what = unknown.pop() if isinstance(claim[side], dict) else claim[side]
+            raise UserError(f"{where} claims something of `{what}`, which it neither sweeps nor sets")
+    if isinstance(claim["by"], bool) or not isinstance(claim["by"], int | float):
+        raise UserError(f"{where}: `by` must be a difference in accuracy, as 0.01. Received: {claim['by']!r}")
 
 
 def expanded(words):
@@ -71,6 +86,12 @@ def expanded(words):
     named = [word.partition("=")[2] for word in words if word.startswith("study=")]
     said = read(named[-1], _config_folders(words)) if named else None
     if said is None:
+        sweeps = {"-m", "--multirun"} & set(words)
+        if named and not sweeps and (near := get_close_matches(named[-1], names(), 3, 0.8)):
+            raise UserError(
+                f"`study={named[-1]}`: there is no such study; near it: {', '.join(near)}. A name of your own is for a "
+                "sweep: with -m"
+            )
         return words
     typed = {word.lstrip("+~").partition("=")[0] for word in words}
     given = [f"{key}={_written(value)}" for key, value in {**said["sweep"], **said["set"]}.items() if key not in typed]

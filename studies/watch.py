@@ -38,6 +38,8 @@ class Watch(Callback):
 
     def on_job_start(self, config, **kwargs):
         self.begun = time.monotonic()
+        if config.plan and self.total is not None:
+            print(f"\n── {' '.join(config.hydra.overrides.task)}")
 
     def on_job_end(self, config, job_return, **kwargs):
         if config.plan:
@@ -52,7 +54,7 @@ class Watch(Callback):
     def on_multirun_end(self, config, **kwargs):
         if config.study == EVERYDAY or config.plan:
             return
-        print(f"what they say: python evaluate.py study={config.study}")
+        print(f"the report: python evaluate.py study={config.study}")
         print(f"to see the runs: {self.page}")
 
     def _keep(self, config, words, error):

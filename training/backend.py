@@ -38,10 +38,16 @@ def start(precision):
             import tensorflow
 
             tensorflow.config.list_physical_devices("GPU")  # says here, once, what it has to say of missing drivers
+            # Each run of a sweep traces a network of its own, which TensorFlow takes for a mistake.
+            tensorflow.get_logger().addFilter(_no_retracing)
     policy = precision if precision != "auto" else ("mixed_bfloat16" if has_bfloat16() else "float32")
     keras.utils.clear_session()  # runs of one process share no graph and no names; it forgets the policy too
     keras.config.set_dtype_policy(policy)
     return policy
+
+
+def _no_retracing(record):
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def has_bfloat16():

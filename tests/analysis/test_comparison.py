@@ -4,19 +4,20 @@ import csv
 import io
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from convzoo.analysis.comparison import cells, differences, judge, paired
 from convzoo.analysis.report import Report
 
-# By model, dropout and seed. Dropout 0.5 costs lenet 0.1 and nin 0.2 at seed 0, 0.1 and 0.4 at seed 1.
+# By model, dropout and seed. Dropout 0.5 costs lenet 0.1 and nin 0.2 at seed 0, 0.102 and 0.4 at seed 1.
 ACCURACY = {
     ("lenet", "0", "0"): 0.6,
     ("lenet", "0.5", "0"): 0.5,
     ("nin", "0", "0"): 0.9,
     ("nin", "0.5", "0"): 0.7,
     ("lenet", "0", "1"): 0.7,
-    ("lenet", "0.5", "1"): 0.6,
+    ("lenet", "0.5", "1"): 0.598,
     ("nin", "0", "1"): 0.9,
     ("nin", "0.5", "1"): 0.5,
 }
@@ -34,6 +35,7 @@ def result(model, dropout, seed, accuracy, status="FINISHED", **more):
         status=status,
         name=f"{model} dropout={dropout} seed={seed}",
         failure=None,
+        pictures="typed numbers",
         **more,
     )
 
@@ -62,19 +64,20 @@ def test_a_seed_counts_once_and_the_newest_run_counts():
 def test_differences_are_within_a_seed_and_over_all_else():
     found, axes = cells(RESULTS)
     by_axis = {each.axis: each for each in differences(found, axes)}
-    assert by_axis["dropout"].by_seed == pytest.approx((0.15, 0.25))  # (0.1 + 0.2)/2 and (0.1 + 0.4)/2
-    assert by_axis["model"].by_seed == pytest.approx((-0.25, -0.05))
+    assert by_axis["dropout"].by_seed == pytest.approx((0.15, 0.251))  # (0.1 + 0.2)/2 and (0.102 + 0.4)/2
+    assert by_axis["model"].by_seed == pytest.approx((-0.25, -0.051))
     assert by_axis["dropout"].first == "0"
-    # t of 0.15, 0.25 is 4, of −0.25, −0.05 is 1.5; with one degree of freedom p is 1 − 2/π·arctan t. The smaller × 2.
-    assert by_axis["dropout"].p == pytest.approx(2 * 0.15596, abs=1e-4)
-    assert by_axis["model"].p == pytest.approx(0.37433, abs=1e-4)
+    # Of two values t is their mean over half their distance; with one degree of freedom p is 1 − 2/π·arctan t.
+    smaller, larger = (1 - 2 / np.pi * np.arctan(t) for t in (0.2005 / 0.0505, 0.1505 / 0.0995))
+    assert by_axis["dropout"].p == pytest.approx(2 * smaller)  # Holm's: the smaller of two counts twice
+    assert by_axis["model"].p == pytest.approx(max(larger, 2 * smaller))
 
 
 def test_a_seed_that_one_side_lacks_is_left_out():
     found, _ = cells([each for each in RESULTS if (each.params["model"], each.params["seed"]) != ("nin", "1")])
     assert paired(found, {"dropout": "0"}, {"dropout": "0.5"}) == pytest.approx((0.15,))
     assert paired(found, {"dropout": "0", "model": "lenet"}, {"dropout": "0.5", "model": "lenet"}) == pytest.approx(
-        (0.1, 0.1)
+        (0.1, 0.102)
     )
 
 
@@ -86,13 +89,13 @@ def claim(better, than, by):
     ("made", "verdict", "words"),
     [
         (claim({"model": "lenet", "dropout": 0}, {"model": "lenet", "dropout": 0.5}, 0.05), "supported", "n = 2"),
-        (claim({"model": "lenet", "dropout": 0}, {"model": "lenet", "dropout": 0.5}, 0.2), "refuted", "+10.00%"),
+        (claim({"model": "lenet", "dropout": 0}, {"model": "lenet", "dropout": 0.5}, 0.2), "refuted", "+10.10 points"),
         (claim({"dropout": 0}, {"dropout": 0.5}, 0.01), "undecided", "3 seeds like these would decide"),
         (claim({"dropout": 0}, {"dropout": 0.7}, 0.01), "undecided", "0 seeds of both"),
     ],
 )
 def test_claims(made, verdict, words):
-    """The third: mean 0.2, deviation 0.0707, distance 0.19; three seeds give 4.303·0.0707/√3 = 0.176."""
+    """The third: mean 0.2005, deviation 0.0714, distance 0.1905; three seeds give 4.303·0.0714/√3 = 0.177."""
     found, _ = cells(RESULTS)
     (judged,) = judge(found, [made])
     assert judged.verdict == verdict
@@ -111,6 +114,12 @@ def test_nothing_is_claimed_from_one_seed_or_where_there_is_no_room():
     assert "no room" in judged.why
 
 
+def test_values_all_alike_decide_nothing():
+    same = [result("nin", d, s, 0.5) for d in ("0", "0.5") for s in ("0", "1")]
+    (judged,) = judge(cells(same)[0], [claim({"dropout": 0}, {"dropout": 0.5}, 0.01)])
+    assert (judged.verdict, "say nothing of others" in judged.why) == ("undecided", True)
+
+
 def test_more_claims_widen_their_intervals():
     found, _ = cells(RESULTS)
     one = claim({"dropout": 0}, {"dropout": 0.5}, 0.01)
@@ -127,12 +136,12 @@ def report():
     }
     failed = result("nin", "0.9", "0", 0.0, status="FAILED")
     failed.failure, failed.metrics = "UserError: <no>", {}
-    return Report("mine", [failed, *RESULTS], said, "eight typed numbers")
+    return Report("mine", [failed, *RESULTS], said)
 
 
 def test_the_page_says_what_was_found_and_what_is_missing(report):
     text = str(report)
-    assert "What does dropout cost?" in text
+    assert "What does dropout cost?\n\ntyped numbers\nthe same in all runs: epochs=5" in text
     assert "SUPPORTED: a claim (by 5.00 points or more)" in text
     (line,) = (line for line in text.splitlines() if line.startswith("nin    0.5"))
     assert "60.00%" in line

@@ -15,5 +15,5 @@ def test_boxes_are_as_tall_as_the_maps_and_named():
     assert widths[0] < widths[1] < widths[3]  # 1, 6 and 16 channels
     texts = [text.get_text() for text in axes.texts]
     assert "28×28×6" in texts
-    assert "pool2\n16×16" in texts  # LeNet's second pool sees 16×16 pixels
+    assert "pool2\nsees 16×16" in texts  # LeNet's second pool sees 16×16 pixels
     assert "61,706 parameters" in axes.get_title()

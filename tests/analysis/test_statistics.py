@@ -25,9 +25,11 @@ def test_p_value_of_three():
     assert p_value([1, 2, 3]) == pytest.approx(1 - 3.4641 / np.sqrt(3.4641**2 + 2), abs=1e-5)
 
 
-@pytest.mark.parametrize(("alike", "p"), [([0.0, 0.0], 1.0), ([0.1, 0.1], 0.0)])
-def test_p_value_where_all_are_alike(alike, p):
-    assert p_value(alike) == p
+def test_values_all_alike_say_nothing_of_others():
+    assert spread([0.5, 0.5]) == (2, 0.5, 0.0, None, None)
+    assert p_value([0.1, 0.1]) is None
+    assert verdict([0.1, 0.1], 0) == "undecided"
+    assert seeds_to_decide([0.1, 0.1], 0) is None
 
 
 def test_holm_s_own_way():

@@ -24,6 +24,9 @@ def folder(tmp_path):
     )
     (tmp_path / "studies" / "bad.yaml").write_text("sweeps: {seed: [0]}\n")
     (tmp_path / "studies" / "twice.yaml").write_text("sweep: {seed: [0, 1]}\nset: {seed: 0}\n")
+    (tmp_path / "studies" / "odd.yaml").write_text(
+        "sweep: {seed: [0, 1]}\nclaims: [{says: It helps, better: {dropout: 0}, than: {dropout: 1}, by: 0.01}]\n"
+    )
     (tmp_path / "studies" / "torn.yaml").write_text("sweep: {seed: [0\n")
     return tmp_path
 
@@ -66,7 +69,16 @@ def test_a_name_without_a_file_is_free(words):
     assert files.expanded(words) == words
 
 
-@pytest.mark.parametrize(("name", "told"), [("bad", "`sweeps`"), ("twice", "`seed` in"), ("torn", "cannot be read")])
+def test_a_name_that_is_nearly_one_at_hand_is_refused_unless_it_is_a_sweep():
+    with pytest.raises(UserError, match=r"`study=poolng_kinds`.*near it: pooling_kinds"):
+        files.expanded(["study=poolng_kinds"])
+    assert files.expanded(["-m", "study=poolng_kinds"]) == ["-m", "study=poolng_kinds"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("bad", "`sweeps`"), ("twice", "`seed` in"), ("odd", "`dropout`, which it neither"), ("torn", "cannot be read")],
+)
 def test_a_file_that_is_none_is_refused(folder, name, told):
     with pytest.raises(UserError, match=f"`study={name}`.*{told}"):
         files.read(name, [folder])

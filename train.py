@@ -59,14 +59,14 @@ def train(settings, network, axes, plan, data, precision):
     from convzoo.studies import files
     from convzoo.tracking import study
     from convzoo.tracking.record import record
-    from convzoo.tracking.run import Run, run_name
-    from convzoo.training import fit, preprocess, signals
+    from convzoo.tracking.run import run_name
+    from convzoo.training import checkpoint, fit, preprocess, signals
 
-    recipe, hydra_config = settings["recipe"], HydraConfig.get()
-    typed, folders = hydra_config.overrides.task, [source.path for source in hydra_config.runtime.config_sources]
-    name = run_name(plan.name, settings["seed"], files.telling(typed, settings["study"], folders))
+    recipe, uri, name_of_study = settings["recipe"], settings["tracking"]["uri"], settings["study"]
+    name = run_name(plan.name, settings["seed"], files.telling(HydraConfig.get(), name_of_study))
+    typed = HydraConfig.get().overrides.task
     params, tags = record(settings, network, axes, plan, data.digest, precision, keras.backend.backend(), typed)
-    if done := study.reusable(settings["tracking"]["uri"], settings["study"], tags["identity"], settings["rerun"]):
+    if done := study.reusable(uri, name_of_study, tags["identity"], settings["rerun"]):
         print(f"{name}: done before, {done}")
         return {"found": True, "val_accuracy": done.metrics.get("val_accuracy"), **study.place(done)}
     print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
@@ -77,40 +77,32 @@ def train(settings, network, axes, plan, data, precision):
     classes = len(data.class_names)
     model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
     preprocess.fit_rows(model, network["rows"], data.train.x)
-    goal = objective.make(model, network["loss"], network["heads"])
     augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
-    batches = Batches(data.train, settings["batch_size"], settings["seed"], **augmentation)
-    history = []
-    with (
-        signals.interrupting() as interrupts,
-        Run(settings["tracking"]["uri"], settings["study"], name, params, tags) as run,
-    ):
-        run.text(OmegaConf.to_yaml(settings), "config.yaml")
-        run.text(OmegaConf.to_yaml(network), "rows.yaml")
-        run.text(f"{plan}\n", "plan.txt")
-        for part in ("train", "validation", "test"):
-            run.dataset(data, part)
-
-        def on_epoch(epoch, metrics):
-            history.append(metrics)
-            run.metrics(metrics, epoch)
-
-        fit.fit(
-            model,
-            batches,
-            data.validation,
-            recipe,
-            learning_rate=settings["learning_rate"],
-            epochs=settings["epochs"],
-            objective=goal,
-            select=settings["select"],
-            on_step=interrupts.check,
-            on_epoch=on_epoch,
-        )
-        test = evaluation.evaluate(fit.scores(model, data.test.x), data.test.y)
-        run.metrics({f"test_{metric}": value for metric, value in test.metrics.items()}, settings["epochs"])
-        run.figure(pictures.learning_curves(history, name), "learning_curves.png")
-        run.save_model(model)
+    with signals.interrupting() as interrupts, checkpoint.of(settings, study.key(tags["identity"])) as checkpoints:
+        with study.run(uri, name_of_study, name, params, tags, go_on=checkpoints.begun) as run:
+            run.text(OmegaConf.to_yaml(settings), "config.yaml")
+            run.text(OmegaConf.to_yaml(network), "rows.yaml")
+            run.text(f"{plan}\n", "plan.txt")
+            for part in ("train", "validation", "test"):
+                run.dataset(data, part)
+            history = fit.fit(
+                model,
+                Batches(data.train, settings["batch_size"], settings["seed"], **augmentation),
+                data.validation,
+                recipe,
+                learning_rate=settings["learning_rate"],
+                epochs=settings["epochs"],
+                objective=objective.make(model, network["loss"], network["heads"]),
+                select=settings["select"],
+                checkpoints=checkpoints,
+                on_step=interrupts.check,
+                on_epoch=run.epoch,
+            )
+            test = evaluation.evaluate(fit.scores(model, data.test.x), data.test.y)
+            run.metrics({f"test_{metric}": value for metric, value in test.metrics.items()}, settings["epochs"])
+            run.figure(pictures.learning_curves(history, name), "learning_curves.png")
+            run.save_model(model)
+        checkpoints.remove()
     print(test)
     return {"found": False, "val_accuracy": history[-1].get("val_accuracy"), **study.place(run)}
 

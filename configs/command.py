@@ -72,6 +72,9 @@ def job(function):
         try:
             return function(config)
         except Exception as error:
+            if hydra.mode.name == "MULTIRUN" and getattr(error, "elsewhere", False):
+                print(f"{' '.join(hydra.overrides.task)}: left out, {error}")
+                return {"elsewhere": True}
             if hydra.mode.name == "MULTIRUN":
                 print(f"failed: {' '.join(hydra.overrides.task)}: {error}", file=sys.stderr)
                 if not hydra.launcher._target_.endswith("BasicLauncher"):

@@ -99,14 +99,14 @@ def expanded(words):
     return [*multirun, *words, *given]
 
 
-def telling(words, name, folders=()):
+def telling(hydra, name):
     """The words of one run that tell it from others of its study: without what the study's file sets for all.
 
     Args:
-        words: `key=value`, as typed or expanded.
+        hydra: Hydra's own config of the run.
         name: of the study.
-        folders: as for `read`.
     """
+    words, folders = hydra.overrides.task, [source.path for source in hydra.runtime.config_sources]
     fixed = (read(name, folders) or {"set": {}})["set"]
     return [word for word in words if word not in {f"{key}={_written(value)}" for key, value in fixed.items()}]
 

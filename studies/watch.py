@@ -15,8 +15,9 @@ from . import files
 class Watch(Callback):
     """Counts the runs of a sweep: how many, done, failed, the best so far on validation, the time left.
 
-    A job returns a mapping: `failed`, the error, or its `name`, its `val_accuracy` or None, and whether it was `found`
-    done. The study's page is laid out before the first, and a job that fails before its run begins is recorded.
+    A job returns a mapping: `failed`, the error; or `elsewhere`, where another process makes its run; or its `name`,
+    its `val_accuracy` or None, and whether it was `found` done. The study's page is laid out before the first, and a
+    job that fails before its run begins is recorded.
     """
 
     total = None  # in a process that runs one job of many
@@ -25,7 +26,7 @@ class Watch(Callback):
         from ..tracking import study
 
         with_values = _swept(config.hydra.overrides.task)
-        self.total, self.made, self.found, self.failed = 1, 0, 0, 0
+        self.total, self.made, self.found, self.failed, self.elsewhere = 1, 0, 0, 0, 0
         for values in with_values.values():
             self.total *= values
         self.seconds, self.best, self.page = 0.0, None, None
@@ -66,6 +67,8 @@ class Watch(Callback):
     def _count(self, outcome):
         if "failed" in outcome:
             self.failed += 1
+        elif "elsewhere" in outcome:
+            self.elsewhere += 1
         else:
             self.found += outcome["found"]
             self.made += not outcome["found"]
@@ -74,10 +77,11 @@ class Watch(Callback):
                 self.best = max(self.best or outcome, outcome, key=lambda each: each["val_accuracy"])
         words = [f"{self.made + self.found} of {self.total} done"]
         words += [f"{self.found} before"] * bool(self.found) + [f"{self.failed} failed"] * bool(self.failed)
+        words += [f"{self.elsewhere} left to another process"] * bool(self.elsewhere)
         said = [", ".join(words)]
         if self.best:
             said.append(f"best on validation: {self.best['val_accuracy']:.2%}, {self.best['name']}")
-        left = self.total - self.made - self.found - self.failed
+        left = self.total - self.made - self.found - self.failed - self.elsewhere
         if self.made and left:
             said.append(f"about {timedelta(seconds=round(left * self.seconds / self.made))} left")
         print(f"── {'; '.join(said)}\n", flush=True)

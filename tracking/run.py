@@ -100,7 +100,7 @@ class Recorded:
 
 
 class Run(Recorded):
-    """A new run, as a context: it ends FINISHED, or KILLED by an interrupt, or FAILED with the reason as a tag.
+    """A run being made, as a context: it ends FINISHED, or KILLED by an interrupt, or FAILED with the reason as a tag.
 
     Args:
         uri: `sqlite:///file` or the address of a server.
@@ -108,13 +108,20 @@ class Run(Recorded):
         name: the run's name.
         params: what was varied, as plain numbers and words.
         tags: further facts.
+        goes_on: id of a run that did not come to its end and goes on here, or None for a new one.
 
     Raises:
         UserError: the store cannot be reached or opened.
     """
 
-    def __init__(self, uri, study, name, params, tags):
+    def __init__(self, uri, study, name, params, tags, goes_on=None):
         client = open_store(uri)
+        self.held = set()  # epochs whose metrics are there
+        if goes_on:
+            client.update_run(goes_on, status="RUNNING")
+            super().__init__(client, client.get_run(goes_on).info)
+            self.held.update(point.step for point in client.get_metric_history(goes_on, "train_loss"))
+            return
         source = {"mlflow.source.name": "train.py", "mlflow.source.type": "LOCAL"}
         tags = {"study": study, "mlflow.user": _user(), **source, **environment.tags(), **tags}
         run = client.create_run(experiment_of(client, uri, study), tags=tags, run_name=name)
@@ -138,6 +145,11 @@ class Run(Recorded):
         else:
             status = "KILLED"
         self.client.set_terminated(self.id, status)
+
+    def epoch(self, epoch, metrics):
+        """Logs the metrics of an epoch, unless the run held them when it went on."""
+        if epoch not in self.held:
+            self.metrics(metrics, epoch)
 
     def save_model(self, model):
         """Logs a Keras model as the artifact `model.keras`."""

@@ -1,6 +1,7 @@
 """The runs of a study: one MLflow experiment, whose runs are told apart by what decides their results."""
 
 import contextlib
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -94,6 +95,30 @@ def reusable(uri, study, identity, rerun=False):
     if found and all(result.code != code for result in found):
         print(f"run {found[0].id} is of other code ({found[0].code[:7]}, not {code[:7]}) and is made again")
     return next((result for result in found if result.code == code), None)
+
+
+def key(identity):
+    """A word for an identity under this version of the code."""
+    return f"{identity}-{hashlib.sha256(environment.code().encode()).hexdigest()[:8]}"
+
+
+def begun(uri, study, identity):
+    """The newest run of an identity that this version of the code began and did not bring to an end, or None."""
+    if _study(uri, study)[1] is None:
+        return None
+    found = results(uri, study, f"attributes.status != 'FINISHED' and tags.identity = '{identity}'")
+    return next((result for result in found if result.code == environment.code()), None)
+
+
+def run(uri, study, name, params, tags, go_on):
+    """The `Run` of an identity: the one that was begun, if `go_on`, else a new one.
+
+    One that was left RUNNING and does not go on is ended as KILLED. The caller knows that no process makes it.
+    """
+    old = begun(uri, study, tags["identity"])
+    if old and not go_on and old.status == "RUNNING":
+        open_store(uri).set_terminated(old.id, "KILLED")
+    return Run(uri, study, name, params, tags, old.id if old and go_on else None)
 
 
 def said(uri, study):

@@ -19,10 +19,13 @@ def fit(
     epochs,
     objective=None,
     select="last",
+    checkpoints=None,
     on_step=lambda: None,
     on_epoch=lambda e, m: None,
 ):
-    """Trains a model from pictures to class scores.
+    """Trains a model from pictures to class scores, or goes on with what `checkpoints` hold.
+
+    A training that goes on ends with the very weights of one that was never stopped.
 
     Args:
         model: it takes the uint8 pictures of `batches`; trained in place.
@@ -34,16 +37,26 @@ def fit(
         objective: `convzoo.models.objective.Objective`; None is the cross-entropy of the scores.
         select: "last" keeps the last epoch's weights, "best" those of the highest validation accuracy, the earliest
             of equals.
+        checkpoints: `convzoo.training.checkpoint.Checkpoints`, entered, or None.
         on_step: called after every step.
-        on_epoch: called with the epoch's number, from 1, and its metrics.
+        on_epoch: called with the epoch's number, from 1, and its metrics; at once for those that were done before.
+
+    Returns:
+        The metrics of all epochs, a list of mappings.
     """
     schedule = make_schedule(recipe, learning_rate, epochs, batches.steps)
     objective = objective or make(model)
     trainer = _trainer(model, objective, make_optimizer(recipe, schedule))
     judge = _trainer(model, Objective(objective.loss)) if objective.outputs else trainer
-    progress = Progress(epochs, batches.steps, batches.batch_size)
     best_accuracy, best_weights = -1.0, None
-    for epoch in range(epochs):
+    history = checkpoints.history if checkpoints else []
+    if held := checkpoints and checkpoints.read():
+        best_accuracy, best_weights = _restore(trainer, *held)
+        print(f"going on after epoch {len(history)}", flush=True)
+    for epoch, metrics in enumerate(history, 1):
+        on_epoch(epoch, metrics)
+    progress = Progress(epochs, batches.steps, batches.batch_size, before=len(history))
+    for epoch in range(len(history), epochs):
         progress.begin_epoch(epoch)
         loss = accuracy = 0.0
         for step, (x, y) in enumerate(batches.epoch(epoch), 1):
@@ -62,11 +75,35 @@ def fit(
             held_out = judge.evaluate(validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True)
             metrics.update({f"val_{name}": float(held_out[name]) for name in ("loss", "accuracy")})
         progress.end_epoch(metrics)
-        on_epoch(epoch + 1, metrics)
+        history.append(metrics)
         if select == "best" and metrics["val_accuracy"] > best_accuracy:
             best_accuracy, best_weights = metrics["val_accuracy"], model.get_weights()
+        if checkpoints and (checkpoints.due() or epoch + 1 == epochs):
+            checkpoints.write(*_state(trainer, best_accuracy, best_weights))
+        on_epoch(epoch + 1, metrics)
     if select == "best":
         model.set_weights(best_weights)
+    return history
+
+
+def _variables(trainer):
+    """All that decides the next step: weights, the seeds' states, the optimizer's step, rate and momentum."""
+    trainer.optimizer.build(trainer.trainable_variables)
+    return [*trainer.variables, *trainer.optimizer.variables]
+
+
+def _state(trainer, best_accuracy, best_weights):
+    """Arrays and facts for a checkpoint."""
+    values = [keras.ops.convert_to_numpy(variable) for variable in _variables(trainer)]
+    return [*values, *(best_weights or [])], {"best_accuracy": best_accuracy, "variables": len(values)}
+
+
+def _restore(trainer, arrays, facts):
+    """Sets what `_state` took; returns the best accuracy and the best weights."""
+    count = facts["variables"]
+    for variable, value in zip(_variables(trainer), arrays[:count], strict=True):
+        variable.assign(value)
+    return facts["best_accuracy"], arrays[count:] or None
 
 
 def _trainer(model, objective, optimizer="sgd"):

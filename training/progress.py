@@ -7,10 +7,19 @@ _SETTLED = 5.0  # seconds of steps after which a rate may be trusted
 
 
 class Progress:
-    """Epoch, accuracy, images a second and time left: a live line on a terminal, a line an epoch elsewhere."""
+    """Epoch, accuracy, images a second and time left: a live line on a terminal, a line an epoch elsewhere.
 
-    def __init__(self, epochs, steps, batch_size, stream=None, clock=time.monotonic):
-        self.epochs, self.steps, self.batch_size = epochs, steps, batch_size
+    Args:
+        epochs: of the whole training.
+        steps: of an epoch.
+        batch_size: images of a step.
+        before: epochs that were done before.
+        stream: where it is shown; None is the output stream.
+        clock: seconds, for tests.
+    """
+
+    def __init__(self, epochs, steps, batch_size, before=0, stream=None, clock=time.monotonic):
+        self.epochs, self.steps, self.batch_size, self.before = epochs, steps, batch_size, before
         self.stream, self.clock = stream or sys.stdout, clock
         self.live = self.stream.isatty()
         self.epoch = 0
@@ -32,8 +41,9 @@ class Progress:
         self.train_seconds = now - self.begun
         if not self.estimated and now - self.first[1] >= _SETTLED:
             self.estimated = True
-            total = self.epochs * self.steps * self._seconds_a_step()
-            self._line(f"about {_duration(total)} for {self.epochs} epochs at {self.images_per_second():,.0f} images/s")
+            epochs = self.epochs - self.before
+            total = epochs * self.steps * self._seconds_a_step()
+            self._line(f"about {_duration(total)} for {epochs} epochs at {self.images_per_second():,.0f} images/s")
         if self.live and now - self.shown > 0.2:
             self.shown = now
             self.stream.write(
@@ -44,7 +54,7 @@ class Progress:
 
     def end_epoch(self, metrics):
         self.seconds += self.clock() - self.begun
-        left = self.seconds / (self.epoch + 1) * (self.epochs - self.epoch - 1)
+        left = self.seconds / (self.epoch + 1 - self.before) * (self.epochs - self.epoch - 1)
         validation = f"  val {metrics['val_accuracy']:.2%}" if "val_accuracy" in metrics else ""
         self._line(
             f"epoch {self.epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  loss {metrics['train_loss']:.3f}  "

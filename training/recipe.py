@@ -44,6 +44,9 @@ RULES = {
         "true, false, json or the name of a .png, .svg or .pdf file",
     ),
     "rerun": _FLAG,
+    "resume": _one_of(("auto", "never")),
+    "checkpoints.directory": (lambda v: isinstance(v, str) and v.strip() != "", "a folder"),
+    "checkpoints.seconds": _number(0),
     "study": (lambda v: isinstance(v, str) and v.strip() != "", "a name"),
     "recipe.schedule": _one_of(SCHEDULES),
     "recipe.warmup": _number(0, 1),
@@ -65,11 +68,12 @@ RULES = {
 KEYS = {
     "": (
         "model pooling stride dropout input_dropout data recipe epochs batch_size learning_rate seed precision "
-        "select plan allow study rerun tracking"
+        "select plan allow study rerun resume checkpoints tracking"
     ).split(),
     "pooling": "kind row".split(),
     "recipe": ["name", "epochs", "batch_size", "learning_rate"]
     + [key.removeprefix("recipe.") for key in RULES if key.startswith("recipe.")],
+    "checkpoints": ["directory", "seconds"],
     "tracking": ["uri"],
 }
 

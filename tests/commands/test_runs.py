@@ -13,6 +13,8 @@ import mlflow
 import numpy as np
 import pytest
 
+from convzoo.models import saved
+
 ROOT = Path(__file__).parents[2]
 TINY = ["model=lenet", "data=digits", "data.fraction=0.3"]
 
@@ -206,7 +208,7 @@ def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
 
     out, _ = finished(ROOT / "evaluate.py", "study=mine", cwd=tmp_path)
     assert re.search(r"^0 .*%.* 2 +0\.4", out, re.MULTILINE), out  # dropout 0, two seeds: the newer run counts
-    assert "FAILED: lenet" in out
+    assert re.search(r"^FAILED: 4 runs, lenet .* and the like: UserError: row `conv2`", out, re.MULTILINE)
     pages = {path.name for path in (tmp_path / "reports" / "mine").iterdir()}
     assert pages == {"report.html", "report.txt", "runs.csv", "cells.png"}
     client, recorded = runs(tmp_path)
@@ -231,3 +233,49 @@ def test_claims_are_those_that_were_stated_before(tmp_path):
     assert "Does it help?" in out
     assert "It helps" in out
     assert "It hurts" not in out
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path):
+    words = [ROOT / "train.py", "model=lenet", "data=digits", "epochs=24", "dropout=0.5", "checkpoints.seconds=0"]
+    finished(*words, "study=whole", cwd=tmp_path)
+    for epoch in (5, 12):
+        process = command(*words, "study=cut", cwd=tmp_path)
+        while f"epoch {epoch:>2}/24" not in process.stdout.readline():
+            assert process.poll() is None, process.stderr.read()
+        process.kill()
+        process.communicate()
+    out, _ = finished(*words, "study=cut", cwd=tmp_path)
+    assert re.search(r"going on after epoch 1\d", out)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+    client, (whole, cut) = runs(tmp_path)
+    assert (whole.info.status, cut.info.status) == ("FINISHED", "FINISHED")
+    for metric in ("train_loss", "val_loss"):
+        one, other = (
+            [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, metric)]
+            for run in (whole, cut)
+        )
+        assert one == other
+    weights = [
+        saved.load(client.download_artifacts(run.info.run_id, "model.keras")).get_weights() for run in (whole, cut)
+    ]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_two_at_once_do_not_make_one_run_twice(tmp_path):
+    words = [ROOT / "train.py", "-m", *TINY, "epochs=400", "seed=0", "study=shared", "dropout=0,0.5"]
+    first = command(*words, cwd=tmp_path)
+    while "epoch   1/400" not in first.stdout.readline():
+        assert first.poll() is None, first.stderr.read()
+    second = command(*words, cwd=tmp_path)
+    out = ""
+    while "epoch   1/400" not in (line := second.stdout.readline()):
+        assert second.poll() is None, second.stderr.read()
+        out += line
+    for process in (first, second):
+        process.terminate()
+        process.communicate(timeout=60)
+    assert "dropout=0: left out, another process is training this run" in out
+    _, recorded = runs(tmp_path)
+    assert sorted(run.data.params["dropout"] for run in recorded) == ["0", "0.5"]

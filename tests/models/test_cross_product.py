@@ -64,11 +64,9 @@ def check(config, setting, as_it_is):
 
 @pytest.mark.parametrize(("number", "name"), enumerate(names()))
 def test_a_sample(number, name):
-    """Two settings a network, so that each meets a dozen networks."""
+    """A setting a network, so that each meets half a dozen networks."""
     config = zoo.composed(name)
-    as_it_is = planned(config)
-    for step in (0, len(SETTINGS) // 2):
-        check(config, SETTINGS[(number + step) % len(SETTINGS)], as_it_is)
+    check(config, SETTINGS[number % len(SETTINGS)], planned(config))
 
 
 @pytest.mark.slow

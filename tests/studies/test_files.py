@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 import convzoo
 from convzoo import UserError
@@ -51,10 +52,14 @@ def test_what_is_typed_wins(folder):
 
 
 def test_a_run_is_told_by_what_its_study_varies(folder):
+    def telling(words, name):
+        runtime = {"config_sources": [{"path": str(folder)}]}
+        return files.telling(OmegaConf.create({"overrides": {"task": words}, "runtime": runtime}), name)
+
     words = ["study=mine", "pooling=l2", "seed=1", "model=lenet", "epochs=3", "data.shift=null"]
-    assert files.telling(words, "mine", [folder]) == ["study=mine", "pooling=l2", "seed=1"]
-    assert files.telling([*words[:3], "epochs=5"], "mine", [folder]) == [*words[:3], "epochs=5"]  # typed over the file
-    assert files.telling(words, "free") == words
+    assert telling(words, "mine") == ["study=mine", "pooling=l2", "seed=1"]
+    assert telling([*words[:3], "epochs=5"], "mine") == [*words[:3], "epochs=5"]  # typed over the file
+    assert telling(words, "free") == words
 
 
 def test_one_may_be_like_another(folder):

@@ -17,7 +17,7 @@ class Clock:
 def run(stream):
     """Two epochs of 10 steps of 100 images: 3 s for the first step, which compiles, then 1 s a step."""
     clock = Clock()
-    progress = Progress(2, 10, 100, stream, clock)
+    progress = Progress(2, 10, 100, stream=stream, clock=clock)
     rates = []
     for epoch in range(2):
         progress.begin_epoch(epoch)

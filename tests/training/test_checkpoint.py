@@ -1,0 +1,143 @@
+"""A training that is stopped and goes on ends where one that was never stopped ends."""
+
+import keras
+import numpy as np
+import pytest
+
+from convzoo import UserError, layers
+from convzoo.data import Split
+from convzoo.data.stream import Batches
+from convzoo.training.checkpoint import BusyError, Checkpoints
+from convzoo.training.fit import fit
+
+RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=1e-3, warmup=0.2, boundaries=[], schedule="cosine")
+
+
+class StopError(Exception):
+    pass
+
+
+def pictures(n, seed):
+    rng = np.random.default_rng(seed)
+    return Split(rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8), rng.integers(0, 3, n).astype(np.int32))
+
+
+def network():
+    """Every kind of state: weights, moving means, two layers that draw."""
+    keras.utils.set_random_seed(7)
+    x = inputs = keras.Input((8, 8, 3), dtype="uint8")
+    for layer in (
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Conv2D(4, 3, activation="relu"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.3),
+        layers.StochasticPooling2D(2),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3, dtype="float32"),
+    ):
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+def train(checkpoints=None, stop_at=None, select="last"):
+    """The model's weights and the epochs that were told, of five epochs of four steps; stops before a step."""
+    model, told, steps = network(), [], iter(range(1000))
+
+    def on_step():
+        if next(steps) == stop_at:
+            raise StopError
+
+    history = fit(
+        model,
+        Batches(pictures(32, 1), 8, seed=3, flip=True, shift=2),
+        pictures(40, 2),
+        RECIPE,
+        learning_rate=0.05,
+        epochs=5,
+        select=select,
+        checkpoints=checkpoints,
+        on_step=on_step,
+        on_epoch=lambda epoch, metrics: told.append((epoch, metrics["val_loss"])),
+    )
+    assert [metrics["val_loss"] for metrics in history] == [loss for _, loss in told]
+    return model.get_weights(), told
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+@pytest.mark.parametrize("stops", [[0], [4], [10, 3], [6, 1, 9]])
+def test_the_weights_are_the_very_same(tmp_path, stops, select):
+    wanted, told = train(select=select)
+    for stop in stops:
+        with Checkpoints(tmp_path / "run", seconds=0) as checkpoints, pytest.raises(StopError):
+            train(checkpoints, stop, select)
+    with Checkpoints(tmp_path / "run", seconds=0) as checkpoints:
+        found, told_again = train(checkpoints, select=select)
+        checkpoints.remove()
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert told_again == told
+    assert not (tmp_path / "run").exists()
+
+
+def written(folder, *values):
+    with Checkpoints(folder, seconds=0) as checkpoints:
+        for value in values:
+            checkpoints.history.append({"loss": value})
+            checkpoints.write([np.full(3, value)], {"best": value})
+
+
+def read(folder):
+    with Checkpoints(folder) as checkpoints:
+        held = checkpoints.read()
+        return held and (held[0][0].tolist(), held[1], checkpoints.history)
+
+
+def test_the_last_two_are_kept_and_the_newest_is_read(tmp_path):
+    assert read(tmp_path) is None
+    written(tmp_path, 1.0, 2.0, 3.0)
+    assert [path.name[:11] for path in sorted(tmp_path.glob("epoch*"))] == ["epoch-00002", "epoch-00003"]
+    assert read(tmp_path) == ([3.0] * 3, {"best": 3.0}, [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0}])
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-20], lambda data: data[:100] + b"x" + data[101:], lambda _: b""]
+)
+def test_one_that_is_torn_is_told_and_the_one_before_it_taken(tmp_path, capsys, damage):
+    written(tmp_path, 1.0, 2.0)
+    newest = max(tmp_path.glob("epoch*"))
+    newest.write_bytes(damage(newest.read_bytes()))
+    assert read(tmp_path) == ([1.0] * 3, {"best": 1.0}, [{"loss": 1.0}])
+    assert f"warning: {newest} is torn or was altered" in capsys.readouterr().out
+
+
+def test_what_was_not_renamed_is_not_read(tmp_path):
+    written(tmp_path, 1.0)
+    (tmp_path / "writing").write_bytes(b"half")
+    assert read(tmp_path)[0] == [1.0] * 3
+
+
+def test_one_process_at_a_time(tmp_path):
+    with Checkpoints(tmp_path), pytest.raises(BusyError, match="another process is training this run"):
+        Checkpoints(tmp_path).__enter__()
+    with Checkpoints(tmp_path):
+        pass
+
+
+def test_they_are_forgotten_where_that_is_wanted(tmp_path):
+    written(tmp_path, 1.0)
+    with Checkpoints(tmp_path, forgets=True) as checkpoints:
+        assert not checkpoints.begun
+
+
+def test_they_are_due_when_their_time_has_come(tmp_path):
+    now = iter([0.0, 29.0, 30.0, 31.0, 60.0])
+    with Checkpoints(tmp_path, seconds=30, clock=lambda: next(now)) as checkpoints:
+        assert [checkpoints.due(), checkpoints.due()] == [False, True]
+        checkpoints.write([], {})
+        assert not checkpoints.due()
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"`checkpoints\.directory`"):
+        Checkpoints(tmp_path / "file" / "run").__enter__()

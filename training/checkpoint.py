@@ -1,0 +1,146 @@
+"""What a killed training goes on from: everything that decides its next step, on disk."""
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .. import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{16})\.npz")
+KEPT = 2
+
+
+class BusyError(UserError):
+    """Another process has the folder."""
+
+    elsewhere = True  # a sweep leaves the run to it
+
+
+class Checkpoints:
+    """The checkpoints of one run, in a folder of their own, as a context that one process at a time may enter.
+
+    A checkpoint is written beside and renamed, and its name holds a digest of what it holds: one that is torn or was
+    altered is told and the one before it taken. The last two are kept, all are gone once the run is done.
+
+    Args:
+        folder: made if it is not there.
+        seconds: the least time between two, the last epoch apart; 0 keeps each epoch.
+        forgets: whether what is there is forgotten on entering.
+        clock: seconds, for tests.
+
+    Raises:
+        BusyError: on entering, another process is in it.
+        UserError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder, seconds=30.0, forgets=False, clock=time.monotonic):
+        self.folder, self.seconds, self.forgets, self.clock = Path(folder), seconds, forgets, clock
+        self.history = []  # of the epochs that were done, the metrics, a mapping each
+        self._lock = None
+
+    def __enter__(self):
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise UserError(f"`checkpoints.directory`: {self.folder} cannot be written to: {error.strerror}") from error
+        if fcntl:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                self._lock.close()
+                raise BusyError(
+                    f"another process is training this run; its checkpoints are in {self.folder}"
+                ) from error
+        self._written = self.clock()
+        if self.forgets:
+            self._clear()
+        return self
+
+    def __exit__(self, *error):
+        self._lock.close()
+
+    @property
+    def begun(self):
+        """Whether there is something to go on from."""
+        return bool(self._found())
+
+    def read(self):
+        """The newest intact checkpoint, as (arrays, facts), or None; `history` becomes what it was then."""
+        for path in self._found():
+            data = path.read_bytes()
+            if _digest(data) != _NAME.fullmatch(path.name)[2]:
+                print(f"warning: {path} is torn or was altered; the checkpoint before it is taken", flush=True)
+                continue
+            with np.load(io.BytesIO(data), allow_pickle=False) as held:
+                facts = json.loads(bytes(held["facts"]).decode())
+                arrays = [held[f"a{number}"] for number in range(len(held.files) - 1)]
+            self.history[:] = facts.pop("history")
+            return arrays, facts
+        return None
+
+    def due(self):
+        """Whether it is time for the next."""
+        return self.clock() - self._written >= self.seconds
+
+    def write(self, arrays, facts):
+        """Keeps what `read` then gives, with `history`.
+
+        Args:
+            arrays: a list of NumPy arrays.
+            facts: a mapping that JSON can hold.
+        """
+        held = {f"a{number}": array for number, array in enumerate(arrays)}
+        text = json.dumps({**facts, "history": self.history}).encode()
+        buffer = io.BytesIO()
+        np.savez(buffer, facts=np.frombuffer(text, np.uint8), **held)
+        data = buffer.getvalue()
+        path = self.folder / f"epoch-{len(self.history):05d}-{_digest(data)}.npz"
+        beside = self.folder / "writing"
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        for old in self._found()[KEPT:]:
+            old.unlink()
+        self._written = self.clock()
+
+    def remove(self):
+        """Takes the folder away: the run is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _clear(self):
+        for path in self._found():
+            path.unlink()
+
+    def _found(self):
+        """Paths of the checkpoints, the newest first."""
+        return sorted((path for path in self.folder.glob("*.npz") if _NAME.fullmatch(path.name)), reverse=True)
+
+
+def of(settings, identity):
+    """The `Checkpoints` of a run, as a config's `checkpoints` and `resume` want them.
+
+    Args:
+        settings: the resolved config.
+        identity: of the run and of the code, a word.
+    """
+    where = settings["checkpoints"]
+    return Checkpoints(Path(where["directory"]) / identity, where["seconds"], forgets=settings["resume"] == "never")
+
+
+def _digest(data):
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -119,6 +119,8 @@ class Run(Recorded):
         self.held = set()  # epochs whose metrics are there
         if goes_on:
             client.update_run(goes_on, status="RUNNING")
+            if "failure" in client.get_run(goes_on).data.tags:
+                client.delete_tag(goes_on, "failure")
             super().__init__(client, client.get_run(goes_on).info)
             self.held.update(point.step for point in client.get_metric_history(goes_on, "train_loss"))
             return
@@ -202,7 +204,10 @@ def find(uri, run_id):
     if run_id == "latest":
         studies = [experiment.experiment_id for experiment in client.search_experiments()]
         found = client.search_runs(
-            studies, "attributes.status = 'FINISHED'", max_results=1, order_by=["attributes.start_time DESC"]
+            studies,
+            "attributes.status = 'FINISHED' and tags.identity LIKE '%'",  # a report has none
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
         )
         if not found:
             raise UserError(f"there is no finished run in {uri}")

@@ -173,7 +173,7 @@ def keep_failure(uri, study, words, error):
         return
     params = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
     name = run_name(params.pop("model", "?"), params.get("seed", 0), words)
-    known = results(uri, study, "attributes.status = 'FAILED'")
+    known = results(uri, study, "attributes.status = 'FAILED'") if _study(uri, study)[1] else []
     if any((each.name, each.failure) == (name, failure(error)) for each in known):
         return
     with contextlib.suppress(type(error)), Run(uri, study, name, params, {}):

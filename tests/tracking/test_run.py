@@ -6,6 +6,7 @@ import pytest
 
 from convzoo import UserError
 from convzoo.data import Dataset, Split
+from convzoo.tracking import study
 from convzoo.tracking.run import Run, find
 
 
@@ -19,7 +20,7 @@ def status(uri, run):
 
 
 def test_a_run_that_ends_is_finished_and_found_as_the_latest(uri):
-    with Run(uri, "study", "first", {"stride": 2}, {"cell": "c"}) as run:
+    with Run(uri, "study", "first", {"stride": 2}, {"identity": "i"}) as run:
         run.metrics({"val_accuracy": 0.5}, 1)
         run.text("hello: there", "config.yaml")
         assert status(uri, run) == "RUNNING"
@@ -30,11 +31,33 @@ def test_a_run_that_ends_is_finished_and_found_as_the_latest(uri):
     assert find(uri, run.id).id == run.id
 
 
+def test_a_report_is_not_the_latest_run(uri):
+    with Run(uri, "study", "last", {}, {"identity": "j"}) as run:
+        pass
+    study.keep_report(uri, "study", {"report.txt": "words"})
+    assert find(uri, "latest").id == run.id
+
+
 def test_an_error_ends_it_failed_with_the_reason(uri):
     with pytest.raises(ZeroDivisionError), Run(uri, "study", "second", {}, {}) as run:
         raise ZeroDivisionError("division by zero")
     assert status(uri, run) == "FAILED"
     assert mlflow.MlflowClient(uri).get_run(run.id).data.tags["failure"] == "ZeroDivisionError: division by zero"
+
+
+def test_one_that_failed_may_go_on_with_the_epochs_that_it_lacks(uri):
+    run = Run(uri, "study", "stopped", {}, {})
+    for epoch in (1, 2):
+        run.epoch(epoch, {"train_loss": epoch})
+    with pytest.raises(ValueError, match="full"), run:
+        raise ValueError("full")
+    with Run(uri, "study", "stopped", {}, {}, goes_on=run.id) as again:
+        for epoch in (1, 2, 3):
+            again.epoch(epoch, {"train_loss": 10 * epoch})
+    client = mlflow.MlflowClient(uri)
+    history = [(point.step, point.value) for point in client.get_metric_history(run.id, "train_loss")]
+    assert (again.id, status(uri, run), history) == (run.id, "FINISHED", [(1, 1), (2, 2), (3, 30)])
+    assert "failure" not in client.get_run(run.id).data.tags
 
 
 def test_an_interrupt_ends_it_killed(uri):

@@ -1,0 +1,91 @@
+"""A study in a real store: what is done, what was begun, what failed."""
+
+import mlflow
+import pytest
+
+from convzoo import UserError
+from convzoo.tracking import EVERYDAY, environment, study
+from convzoo.tracking.run import Run
+
+
+@pytest.fixture
+def uri(tmp_path):
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def finished(uri, name, identity="i", **tags):
+    with Run(uri, name, "a run", {"seed": 0}, {"identity": identity, **tags}) as run:
+        run.metrics({"test_accuracy": 0.5}, 1)
+    return run.id
+
+
+def test_a_run_that_is_done_is_found_by_its_identity_in_its_study(uri):
+    assert study.reusable(uri, "mine", "i") is None
+    run = finished(uri, "mine")
+    found = study.reusable(uri, "mine", "i")
+    assert (found.id, found.metrics, found.params, found.status) == (
+        run,
+        {"test_accuracy": 0.5},
+        {"seed": "0"},
+        "FINISHED",
+    )
+    assert study.reusable(uri, "mine", "other") is None
+    assert study.reusable(uri, "other", "i") is None
+    assert study.reusable(uri, "mine", "i", rerun=True) is None
+
+
+def test_everyday_runs_are_made_again(uri):
+    finished(uri, EVERYDAY)
+    assert study.reusable(uri, EVERYDAY, "i") is None
+
+
+def test_a_run_of_other_code_is_told_and_made_again(uri, capsys):
+    finished(uri, "mine", code="0123456789")
+    assert study.reusable(uri, "mine", "i") is None
+    assert "is of other code (0123456, not" in capsys.readouterr().out
+    finished(uri, "mine", code=environment.code())
+    assert study.reusable(uri, "mine", "i") is not None
+
+
+def test_a_run_that_was_left_is_gone_on_with_or_ended(uri):
+    left = Run(uri, "mine", "a run", {}, {"identity": "i"})  # by a process that was killed
+    assert study.run(uri, "mine", "a run", {}, {"identity": "i"}, go_on=True).id == left.id
+    new = study.run(uri, "mine", "a run", {}, {"identity": "i"}, go_on=False)
+    assert new.id != left.id
+    status = {result.id: result.status for result in study.results(uri, "mine")}
+    assert status == {left.id: "KILLED", new.id: "RUNNING"}
+    assert study.run(uri, "mine", "a run", {}, {"identity": "other"}, go_on=True).id not in status
+
+
+def test_a_failure_is_kept_once_and_not_where_a_run_has_it(uri):
+    words = ["model=lenet", "stride=8", "seed=1"]
+    for _ in range(2):
+        study.keep_failure(uri, "mine", words, UserError("too small"))
+    with pytest.raises(ValueError, match="later") as caught, Run(uri, "mine", "began", {}, {}):
+        raise ValueError("later")
+    study.keep_failure(uri, "mine", words, caught.value)
+    kept = {result.name: (result.status, result.failure) for result in study.results(uri, "mine")}
+    assert kept == {
+        "lenet stride=8 seed=1": ("FAILED", "UserError: too small"),
+        "began": ("FAILED", "ValueError: later"),
+    }
+    assert len(study.results(uri, "mine")) == 2
+
+
+def test_what_a_file_says_is_written_down_once(uri):
+    assert study.said(uri, "mine") is None
+    page = study.begin(uri, "mine", ["pooling", "seed"], {"claims": [1]})
+    study.begin(uri, "mine", ["pooling", "seed"], {"claims": [2]})
+    assert study.said(uri, "mine") == {"claims": [1]}
+    assert "viewStateShareKey=convzoo-runs" in page
+    client = mlflow.MlflowClient(uri)
+    tags = client.get_experiment_by_name("mine").tags
+    assert {key for key in tags if key.startswith("mlflow.sharedViewState.")} == {
+        "mlflow.sharedViewState.convzoo-runs",
+        "mlflow.sharedViewState.convzoo-cells",
+    }
+
+
+def test_a_study_that_is_not_there_is_refused(uri):
+    with pytest.raises(UserError, match="there is no study 'nothing'"):
+        study.results(uri, "nothing")

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import UserError
 from ..studies import files
+from ..studies.watch import RefusedError
 
 
 def run(main, name):
@@ -41,6 +42,8 @@ def run(main, name):
             raise _failures[0]
     except UserError as error:
         _fail(str(error))
+    except RefusedError as refused:
+        _fail(str(refused))
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error, name))
     except KeyboardInterrupt as stop:

@@ -40,6 +40,7 @@ def read(name, folders=()):
     Raises:
         UserError: the file is none.
     """
+    name = str(name)
     path = next((p for f in (*folders, CONFIGS) if (p := Path(f) / "studies" / f"{name}.yaml").is_file()), None)
     if path is None or Path(name).name != name:
         return None

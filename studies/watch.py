@@ -1,5 +1,6 @@
 """What a person sees of a sweep, and what is kept of it beside its runs."""
 
+import contextlib
 import time
 from datetime import timedelta
 
@@ -8,8 +9,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobStatus
 from hydra.experimental.callback import Callback
 
+from .. import UserError
 from ..tracking import EVERYDAY
 from . import files
+
+
+class RefusedError(BaseException):
+    """What ends a sweep before its first job; Hydra lets no `Exception` out of a callback."""
 
 
 class Watch(Callback):
@@ -33,8 +39,13 @@ class Watch(Callback):
         if config.plan:
             return
         if config.study != EVERYDAY:
-            file = files.read(config.study, [source.path for source in config.hydra.runtime.config_sources])
-            self.page = study.begin(config.tracking.uri, config.study, list(with_values), file)
+            try:
+                if not isinstance(config.study, str):
+                    raise UserError(f"`study` must be a name. Received: study={config.study!r}")
+                file = files.read(config.study, [source.path for source in config.hydra.runtime.config_sources])
+                self.page = study.begin(config.tracking.uri, config.study, list(with_values), file)
+            except UserError as error:
+                raise RefusedError(error) from error
         print(f"{config.study}: {self.total} run{'s' * (self.total != 1)}\n", flush=True)
 
     def on_job_start(self, config, **kwargs):
@@ -62,7 +73,8 @@ class Watch(Callback):
         from ..tracking import study
 
         if config.study != EVERYDAY and HydraConfig.get().mode.name == "MULTIRUN":
-            study.keep_failure(config.tracking.uri, config.study, list(words), error)
+            with contextlib.suppress(Exception):  # a store that is gone: the sweep has told the failure itself
+                study.keep_failure(config.tracking.uri, config.study, list(words), error)
 
     def _count(self, outcome):
         if "failed" in outcome:

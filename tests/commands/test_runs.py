@@ -216,6 +216,16 @@ def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
     assert {file.path for file in client.list_artifacts(report.info.run_id)} == pages
 
 
+def test_a_sweep_that_cannot_begin_is_one_line(tmp_path):
+    words = ["-m", *TINY, "epochs=1", "seed=0,1"]
+    for word, told in {
+        "tracking.uri=sqlite:////none/x.db": "there is no folder /none",
+        "study=3": "must be a name",
+    }.items():
+        out, err = finished(ROOT / "train.py", *words, "study=mine", word, cwd=tmp_path, code=2)
+        assert (out, err.count("\n"), told in err) == ("", 1, True), out + err
+
+
 def test_claims_are_those_that_were_stated_before(tmp_path):
     (tmp_path / "studies").mkdir()
     file = tmp_path / "studies" / "drop.yaml"

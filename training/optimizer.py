@@ -78,3 +78,10 @@ class L2SGD(keras.optimizers.SGD):
                 for g, v in zip(grads, variables, strict=True)
             ]
         return super().apply(grads, trainable_variables)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """One replica has nothing to sum; TensorFlow's sum of one would keep each network in memory for good.
+
+        It is a custom gradient, which TensorFlow registers by name, with the graph and its variables, and never drops.
+        """
+        return list(grads_and_vars)

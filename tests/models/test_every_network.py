@@ -1,5 +1,6 @@
 """Every network of the zoo: a step of training, heads included, saved and read again. Minutes long."""
 
+import gc
 import os
 
 import keras
@@ -12,6 +13,14 @@ from convzoo.models import assemble, names, objective, plan, saved, zoo
 from convzoo.training import fit, preprocess
 
 RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=5e-4, warmup=0.0, boundaries=[], schedule="constant")
+
+
+@pytest.fixture(autouse=True)
+def freed():
+    """A network's memory is given back before the next: a model and its graph refer to each other."""
+    yield
+    keras.utils.clear_session()
+    gc.collect()
 
 
 def eager(trainer):
@@ -59,4 +68,3 @@ def test_it_trains_saves_and_loads(name, tmp_path, monkeypatch):
     scores = fit.scores(model, images.x)
     assert scores.shape == (2, classes)
     np.testing.assert_allclose(fit.scores(saved.load(tmp_path / "model.keras"), images.x), scores, rtol=1e-4, atol=1e-4)
-    keras.utils.clear_session()

@@ -1,5 +1,7 @@
 """The fit on pictures small enough to reason about."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -176,3 +178,17 @@ def test_rows_that_learn_from_data_are_fitted_to_what_reaches_them():
     patches = keras.Model(model.input, model.get_layer("white").output).predict(images, verbose=0)
     half = patches[..., : patches.shape[-1] // 2].reshape(-1, 8)
     np.testing.assert_allclose(np.cov(half.T), np.eye(8), atol=0.02)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs")
+def test_a_network_that_was_trained_leaves_nothing_behind():
+    """Two hundred runs in one process would hold two hundred networks."""
+
+    def graphs():
+        keras.utils.clear_session()
+        gc.collect()
+        return sum(type(each).__name__ == "FuncGraph" and "one_step" in each.name for each in gc.get_objects())
+
+    before = graphs()
+    train(network(), epochs=1)
+    assert graphs() == before

@@ -46,6 +46,30 @@ def start(precision):
     return policy
 
 
+def random_states():
+    """States of the generators that the backend draws from beside Keras's own, as arrays: torch's dropout has one."""
+    import keras
+
+    if keras.backend.backend() != "torch":
+        return []
+    import torch
+
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())]
+    return [state.numpy() for state in states]
+
+
+def set_random_states(states):
+    """Sets what `random_states` gave."""
+    if not states:
+        return
+    import torch
+
+    first, *others = (torch.from_numpy(state) for state in states)
+    torch.set_rng_state(first)
+    if others:
+        torch.cuda.set_rng_state_all(others)
+
+
 def _no_retracing(record):
     return "triggered tf.function retracing" not in record.getMessage()
 

@@ -3,6 +3,7 @@
 import keras
 
 from ..models.objective import Objective, make
+from . import backend
 from .optimizer import make_optimizer, make_schedule
 from .progress import Progress
 
@@ -77,7 +78,8 @@ def fit(
         progress.end_epoch(metrics)
         history.append(metrics)
         if select == "best" and metrics["val_accuracy"] > best_accuracy:
-            best_accuracy, best_weights = metrics["val_accuracy"], model.get_weights()
+            best_accuracy = metrics["val_accuracy"]
+            best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights themselves
         if checkpoints and (checkpoints.due() or epoch + 1 == epochs):
             checkpoints.write(*_state(trainer, best_accuracy, best_weights))
         on_epoch(epoch + 1, metrics)
@@ -95,15 +97,18 @@ def _variables(trainer):
 def _state(trainer, best_accuracy, best_weights):
     """Arrays and facts for a checkpoint."""
     values = [keras.ops.convert_to_numpy(variable) for variable in _variables(trainer)]
-    return [*values, *(best_weights or [])], {"best_accuracy": best_accuracy, "variables": len(values)}
+    states = backend.random_states()
+    counts = {"variables": len(values), "states": len(states)}
+    return [*values, *states, *(best_weights or [])], {"best_accuracy": best_accuracy, **counts}
 
 
 def _restore(trainer, arrays, facts):
     """Sets what `_state` took; returns the best accuracy and the best weights."""
-    count = facts["variables"]
-    for variable, value in zip(_variables(trainer), arrays[:count], strict=True):
+    values, rest = arrays[: facts["variables"]], arrays[facts["variables"] :]
+    for variable, value in zip(_variables(trainer), values, strict=True):
         variable.assign(value)
-    return facts["best_accuracy"], arrays[count:] or None
+    backend.set_random_states(rest[: facts["states"]])
+    return facts["best_accuracy"], rest[facts["states"] :] or None
 
 
 def _trainer(model, objective, optimizer="sgd"):

@@ -29,7 +29,7 @@ class Report:
     Args:
         study: its name.
         results: its runs, the newest first, finished or not.
-        said: what its file said when it began, a mapping as `configs.study_file.read` gives, or None.
+        said: what its file said when it began, a mapping as `studies.files.read` gives, or None.
     """
 
     def __init__(self, study, results, said=None):

@@ -13,7 +13,7 @@ from . import comparison
 from .comparison import alike, cells, differences, judge
 
 NOTES = (
-    "Each run read the test split once, after its last epoch; no epoch, setting or run was chosen by it.",
+    "Each run read the test split once, when its training was done; no epoch, setting or run was chosen by it.",
     "Validation was cut from the training part, the same images whatever the seed.",
     "A seed fixes weights, order, augmentation and dropout of all cells alike: differences are taken within a seed.",
     "Intervals are Student's, over seeds; the claims' are widened after Bonferroni so that all hold together at 95 %. "

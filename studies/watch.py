@@ -74,7 +74,8 @@ class Watch(Callback):
 
         if config.study != EVERYDAY and HydraConfig.get().mode.name == "MULTIRUN":
             with contextlib.suppress(Exception):  # a store that is gone: the sweep has told the failure itself
-                study.keep_failure(config.tracking.uri, config.study, list(words), error)
+                telling = files.telling(HydraConfig.get(), config.study)  # the name that it has once it is done
+                study.keep_failure(config.tracking.uri, config.study, list(words), error, telling)
 
     def _count(self, outcome):
         if "failed" in outcome:

@@ -160,7 +160,7 @@ def keep_report(uri, study, files):
     return run
 
 
-def keep_failure(uri, study, words, error):
+def keep_failure(uri, study, words, error, telling=None):
     """Records as a FAILED run, with the reason, what failed before a run of its own began.
 
     Args:
@@ -168,11 +168,12 @@ def keep_failure(uri, study, words, error):
         study: name of the experiment.
         words: what was typed, as `key=value`.
         error: the exception.
+        telling: those of the words that name the run; None is all of them.
     """
     if hasattr(error, "run_id"):
         return
     params = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
-    name = run_name(params.pop("model", "?"), params.get("seed", 0), words)
+    name = run_name(params.pop("model", "?"), params.get("seed", 0), words if telling is None else telling)
     known = results(uri, study, "attributes.status = 'FAILED'") if _study(uri, study)[1] else []
     if any((each.name, each.failure) == (name, failure(error)) for each in known):
         return

@@ -238,6 +238,10 @@ def test_claims_are_those_that_were_stated_before(tmp_path):
     out, _ = finished(ROOT / "train.py", f"--config-dir={tmp_path}", "study=drop", cwd=tmp_path)
     assert "drop: 2 runs" in out
     file.write_text(text.replace("It helps", "It hurts"))
+    finished(ROOT / "train.py", f"--config-dir={tmp_path}", "study=drop", "stride=8", cwd=tmp_path, code=2)
+    assert {run.info.run_name for run in runs(tmp_path)[1] if run.info.status == "FAILED"} == {
+        f"lenet stride=8 dropout={rate} seed=0" for rate in ("0", "0.5")
+    }
     finished(ROOT / "train.py", f"--config-dir={tmp_path}", "study=drop", cwd=tmp_path)
     out, _ = finished(ROOT / "evaluate.py", "study=drop", cwd=tmp_path)
     assert "Does it help?" in out

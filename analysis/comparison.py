@@ -4,17 +4,17 @@ Accuracy is that of the test split, which each run read once; nothing here chose
 difference is taken within a seed, between runs that saw the same batches, and n is the number of seeds.
 """
 
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
+from itertools import combinations, product
 
 import numpy as np
 
+from . import METRIC, SHARES
 from .statistics import Spread, holm, p_value, seeds_to_decide, spread, verdict
 
 # Params that name what was varied, first those that a reader asks for; others follow as they come.
 FIRST = ("model", "stride", "pooling", "dropout", "input_dropout", "data", "recipe", "epochs", "batch_size")
 _FOLLOW = ("seed", "parameters", "macs")  # from what was varied
-METRIC = "test_accuracy"
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,22 @@ class Cell:
 
     Attributes:
         values: mapping from each axis to the cell's value, a word.
-        accuracy: mapping from seed to test accuracy.
+        metrics: mapping from seed to what was measured, a mapping from name to number.
         params: mapping from every param of its runs to the word that was logged.
         seconds: mean time of a run.
     """
 
     values: dict
-    accuracy: dict
+    metrics: dict
     params: dict
     seconds: float
 
-    @property
-    def spread(self) -> Spread:
-        return spread(list(self.accuracy.values()))
+    def by_seed(self, metric=METRIC):
+        """Mapping from seed to a metric, of the seeds that have it."""
+        return {seed: found[metric] for seed, found in self.metrics.items() if metric in found}
+
+    def spread(self, metric=METRIC) -> Spread:
+        return spread(list(self.by_seed(metric).values()))
 
     @property
     def macs(self):
@@ -54,13 +57,15 @@ class Difference:
     Attributes:
         axis: its name.
         first, second: the values.
-        by_seed: accuracy of `first` less that of `second`, one a seed, averaged over all else.
+        metric: what differs, one of `SHARES`.
+        by_seed: that of `first` less that of `second`, one a seed, averaged over all else.
         p: of the paired t-test, adjusted after Holm for all differences of the study; None with one seed.
     """
 
     axis: str
     first: str
     second: str
+    metric: str
     by_seed: tuple
     p: float | None = None
 
@@ -75,7 +80,8 @@ class Judgement:
 
     Attributes:
         says: the claim.
-        by: the smallest difference in accuracy that counts.
+        metric: what it is about, one of `SHARES`.
+        by: the smallest difference that counts.
         by_seed: the differences.
         confidence: of the interval that decides: 95 % for all claims of the study together, after Bonferroni.
         verdict: "supported", "refuted" or "undecided".
@@ -83,6 +89,7 @@ class Judgement:
     """
 
     says: str
+    metric: str
     by: float
     by_seed: tuple
     confidence: float
@@ -105,10 +112,7 @@ def cells(results):
     found = [
         Cell(
             {axis: runs[0].params.get(axis, "") for axis in axes},
-            {
-                run.params["seed"]: run.metrics[METRIC]
-                for run in sorted(runs, key=lambda r: _sortable(r.params["seed"]))
-            },
+            {run.params["seed"]: run.metrics for run in sorted(runs, key=lambda r: _sortable(r.params["seed"]))},
             runs[0].params,
             float(np.mean([run.seconds for run in runs])),
         )
@@ -117,24 +121,26 @@ def cells(results):
     return sorted(found, key=lambda cell: [_sortable(value) for value in cell.values.values()]), axes
 
 
+def measured(found):
+    """Those of `SHARES` that every cell has."""
+    return [metric for metric in SHARES if all(cell.by_seed(metric) for cell in found)]
+
+
 def differences(found, axes):
-    """A `Difference` for each pair of values of each axis that share a seed with all else the same."""
+    """A `Difference` for each metric and pair of values of each axis that share a seed with all else the same."""
     made = []
-    for axis in axes:
+    for axis, metric in product(axes, measured(found)):
         for first, second in combinations(sorted({cell.values[axis] for cell in found}, key=_sortable), 2):
-            by_seed = paired(found, {axis: first}, {axis: second})
+            by_seed = paired(found, {axis: first}, {axis: second}, metric)
             if by_seed:
-                made.append(Difference(axis, first, second, by_seed))
+                made.append(Difference(axis, first, second, metric, by_seed))
     tested = [p_value(each.by_seed) for each in made]
     adjusted = iter(holm([p for p in tested if p is not None]))
-    return [
-        Difference(each.axis, each.first, each.second, each.by_seed, None if p is None else next(adjusted))
-        for each, p in zip(made, tested, strict=True)
-    ]
+    return [replace(each, p=None if p is None else next(adjusted)) for each, p in zip(made, tested, strict=True)]
 
 
-def paired(found, better, than):
-    """Accuracy of the cells that match `better` less those that match `than`, one a seed.
+def paired(found, better, than, metric=METRIC):
+    """The metric of the cells that match `better` less that of those that match `than`, one a seed.
 
     A seed counts where each pair of cells that agree in all other axes has run it; over those pairs it is averaged.
     """
@@ -149,11 +155,9 @@ def paired(found, better, than):
     ]
     if not pairs:
         return ()
-    seeds = set.intersection(*({*one.accuracy} & {*two.accuracy} for one, two in pairs))
-    return tuple(
-        float(np.mean([one.accuracy[seed] - two.accuracy[seed] for one, two in pairs]))
-        for seed in sorted(seeds, key=_sortable)
-    )
+    pairs = [(one.by_seed(metric), two.by_seed(metric)) for one, two in pairs]
+    seeds = set.intersection(*({*one} & {*two} for one, two in pairs))
+    return tuple(float(np.mean([one[seed] - two[seed] for one, two in pairs])) for seed in sorted(seeds, key=_sortable))
 
 
 def alike(found, axes):
@@ -164,22 +168,23 @@ def alike(found, axes):
 
 
 def judge(found, claims):
-    """A `Judgement` of each claim, a mapping with `says`, `better`, `than` and `by`, as a study's file has them."""
+    """A `Judgement` of each claim, a mapping with `says`, `better`, `than`, `by` and perhaps `of`, the metric, as a
+    study's file has them."""
     confidence = 1 - 0.05 / max(1, len(claims))
     made = []
     for claim in claims:
-        margin = float(claim.get("by", 0))
-        by_seed = paired(found, *({k: str(v) for k, v in claim[side].items()} for side in ("better", "than")))
-        said, why = _judged(found, claim, by_seed, margin, confidence)
-        made.append(Judgement(claim["says"], margin, by_seed, confidence, said, why))
+        margin, metric = float(claim.get("by", 0)), claim.get("of", METRIC)
+        by_seed = paired(found, *({k: str(v) for k, v in claim[side].items()} for side in ("better", "than")), metric)
+        said, why = _judged(found, claim, metric, by_seed, margin, confidence)
+        made.append(Judgement(claim["says"], metric, margin, by_seed, confidence, said, why))
     return made
 
 
-def _judged(found, claim, by_seed, margin, confidence):
+def _judged(found, claim, metric, by_seed, margin, confidence):
     if len(by_seed) < 2:
         return "undecided", f"{len(by_seed)} seed{'s' * (len(by_seed) != 1)} of both; it takes two or more"
     sides = [cell for cell in found if _matches(cell, claim["better"]) or _matches(cell, claim["than"])]
-    if margin > 0 and min(cell.spread.mean for cell in sides) > 1 - margin:
+    if margin > 0 and min(cell.spread(metric).mean for cell in sides) > 1 - margin:
         return "undecided", "both are so near to 100 % that the difference has no room"
     said, seen = verdict(by_seed, margin, confidence), spread(by_seed, confidence)
     if seen.low is None:

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from . import comparison
-from .comparison import alike, cells, differences, judge
+from . import METRIC
+from .comparison import alike, cells, differences, judge, measured
 
 NOTES = (
     "Each run read the test split once, when its training was done; no epoch, setting or run was chosen by it.",
@@ -37,11 +37,12 @@ class Report:
         self.study = study
         self.question = said.get("question") or ""
         self.published = said.get("published") or []
-        finished = [run for run in results if run.status == "FINISHED" and comparison.METRIC in run.metrics]
+        finished = [run for run in results if run.status == "FINISHED" and METRIC in run.metrics]
         self.source = "; ".join(dict.fromkeys(run.pictures for run in finished if run.pictures))
         done = {run.name for run in finished}
         self.missing = {run.name: run for run in results if run.status != "FINISHED" and run.name not in done}.values()
         self.cells, self.axes = cells(finished)
+        self.metrics = measured(self.cells)
         self.alike = ", ".join(f"{key}={value}" for key, value in alike(self.cells, self.axes).items())
         self.differences = differences(self.cells, self.axes)
         self.judgements = judge(self.cells, said.get("claims") or [])
@@ -50,20 +51,23 @@ class Report:
         """(title, heads, rows) of each table, rows of words."""
         made = [("Accuracy by cell", *self._cells())]
         if self.differences:
-            heads = ("axis", "values", "difference", "95 % interval", "seeds", "p after Holm")
+            heads = ("axis", "values", "metric", "difference", "95 % interval", "seeds", "p after Holm")
             made.append(("What each axis does, all else the same", heads, [_difference(d) for d in self.differences]))
         return made
 
     def claims(self):
         """A line for each claim."""
         return [
-            f"{each.verdict.upper()}: {each.says} (by {_points(each.by)} or more). {each.why}"
+            f"{each.verdict.upper()}: {each.says} ({_named(each.metric)}, by {_points(each.by)} or more). {each.why}"
             for each in self.judgements
         ]
 
     def figures(self):
         """Mapping from file name to matplotlib figure."""
-        made = {"cells.png": self._dots()}
+        made = {
+            "cells.png" if metric == METRIC else f"cells_{_named(metric, '_')}.png": self._dots(metric)
+            for metric in self.metrics
+        }
         if len(self.axes) > 1:
             made["interaction.png"] = self._interaction()
         if len({cell.macs for cell in self.cells}) > 1:
@@ -74,10 +78,11 @@ class Report:
         """The runs, a line each."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*self.axes, "seed", "test_accuracy", "parameters", "macs"])
+        writer.writerow([*self.axes, "seed", *self.metrics, "parameters", "macs"])
         for cell in self.cells:
-            for seed, accuracy in cell.accuracy.items():
-                writer.writerow([*cell.values.values(), seed, accuracy, cell.params["parameters"], cell.macs])
+            for seed, found in cell.metrics.items():
+                shares = [found.get(metric, "") for metric in self.metrics]
+                writer.writerow([*cell.values.values(), seed, *shares, cell.params["parameters"], cell.macs])
         return text.getvalue()
 
     def __str__(self):
@@ -126,34 +131,41 @@ class Report:
 
     def _cells(self):
         heads = [*(axis.rpartition(".")[2] if axis.count(".") > 1 else axis for axis in self.axes)]
-        heads += ["accuracy", "95 % interval", "deviation", "seeds", "MMACs", "time of a run"]
+        heads += ["accuracy", "95 % interval", "deviation"]
+        for metric in self.metrics[1:]:
+            heads += [_named(metric), "95 % interval"]
+        heads += ["seeds", "MMACs", "time of a run"]
         heads += ["published"] * bool(self.published)
         return heads, [self._cell(cell) for cell in self.cells]
 
     def _cell(self, cell):
-        seen = cell.spread
+        seen = cell.spread()
         words = [*cell.values.values(), f"{seen.mean:.2%}", _interval(seen, _share)]
-        words += ["–" if seen.deviation is None else _points(seen.deviation), str(seen.n), f"{cell.macs / 1e6:,.1f}"]
-        words.append(f"{cell.seconds:,.0f} s")
+        words.append("–" if seen.deviation is None else _points(seen.deviation))
+        for other in map(cell.spread, self.metrics[1:]):
+            words += [f"{other.mean:.2%}", _interval(other, _share)]
+        words += [str(seen.n), f"{cell.macs / 1e6:,.1f}", f"{cell.seconds:,.0f} s"]
         if self.published:
             errors = [each["error"] for each in self.published if _is(cell, each["where"])]
             words.append(f"{100 - errors[0]:.2f}%" if errors else "–")
         return words
 
-    def _dots(self):
+    def _dots(self, metric):
         """Each run as a dot, each cell's mean with its interval."""
         figure = Figure(figsize=(9, 1.4 + 0.42 * len(self.cells)), layout="constrained")
         axes = figure.subplots()
         for place, cell in enumerate(self.cells):
-            seen = cell.spread
+            seen = cell.spread(metric)
             if seen.low is not None:
                 axes.plot([max(seen.low, 0), min(seen.high, 1)], [place, place], color="C0", linewidth=2)
             axes.plot(seen.mean, place, "D", color="C0", markersize=8)
-            axes.plot(list(cell.accuracy.values()), [place] * seen.n, "o", color="0.6", mec="white", markersize=5)
+            axes.plot(
+                list(cell.by_seed(metric).values()), [place] * seen.n, "o", color="0.6", mec="white", markersize=5
+            )
         axes.set_yticks(range(len(self.cells)), [cell.label for cell in self.cells])
         axes.set_ylim(len(self.cells) - 0.4, -0.6)
         axes.xaxis.set_major_formatter(PercentFormatter(1))
-        axes.set(xlabel="test accuracy: each run, mean and 95 % interval over seeds", title=self.study)
+        axes.set(xlabel=f"test {_named(metric)}: each run, mean and 95 % interval over seeds", title=self.study)
         axes.grid(alpha=0.3)
         return figure
 
@@ -167,7 +179,7 @@ class Report:
             points = {}
             for cell in self.cells:
                 if cell.values[first] == value:
-                    points.setdefault(along.index(cell.values[second]), []).extend(cell.accuracy.values())
+                    points.setdefault(along.index(cell.values[second]), []).extend(cell.by_seed().values())
             places, color = sorted(points), f"C{number % 10}"
             axes.plot(places, [np.mean(points[place]) for place in places], "-", color=color, label=value)
             for place in places:
@@ -186,7 +198,7 @@ class Report:
         axes = figure.subplots()
         costs = [cell.macs / 1e6 for cell in self.cells]
         for number, cell in enumerate(self.cells):
-            seen = cell.spread
+            seen = cell.spread()
             error = None if seen.low is None else [[seen.mean - max(seen.low, 0)], [min(seen.high, 1) - seen.mean]]
             beside = costs[number] + 0.01 * max(costs) * costs[:number].count(costs[number])
             marker = "osD^v<>ph*"[number // 10 % 10]
@@ -217,7 +229,19 @@ def _difference(each):
     seen = each.spread
     p = "–" if each.p is None else f"{each.p:.3f}" if each.p >= 0.001 else "< 0.001"
     values = f"{each.first} − {each.second}"
-    return [each.axis, values, _points(seen.mean, sign=True), _interval(seen, _points), str(seen.n), p]
+    return [
+        each.axis,
+        values,
+        _named(each.metric),
+        _points(seen.mean, sign=True),
+        _interval(seen, _points),
+        str(seen.n),
+        p,
+    ]
+
+
+def _named(metric, space=" "):
+    return metric.removeprefix("test_").replace("_", space)
 
 
 def _share(value):

@@ -7,7 +7,8 @@
       - says: a sentence
         better: {pooling: max}                       # params of runs
         than: {pooling: strided}
-        by: 0.01                                     # the smallest difference in accuracy that counts
+        by: 0.01                                     # the smallest difference that counts
+        of: test_shift_consistency                   # in what; test_accuracy if it does not say
     like: OTHER                                      # take over all that this file does not say
 
 What is typed wins over the file. A name without a file is free: `-m study=mine model=lenet,nin`.
@@ -19,6 +20,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from .. import UserError
+from ..analysis import METRIC, SHARES
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 KEYS = ("question", "sweep", "set", "claims", "like", "published")
@@ -68,14 +70,16 @@ def read(name, folders=()):
 
 def _check_claim(claim, known, where):
     keys = ("says", "better", "than", "by")
-    if not isinstance(claim, dict) or set(claim) != set(keys):
-        raise UserError(f"{where} has a claim that has not just the keys {', '.join(keys)}. Received: {claim}")
+    if not isinstance(claim, dict) or set(claim) - {"of"} != set(keys):
+        raise UserError(f"{where} has a claim that has not just the keys {', '.join(keys)} and of. Received: {claim}")
     for side in ("better", "than"):
         if not isinstance(claim[side], dict) or (unknown := set(claim[side]) - known):
             what = unknown.pop() if isinstance(claim[side], dict) else claim[side]
             raise UserError(f"{where} claims something of `{what}`, which it neither sweeps nor sets")
     if isinstance(claim["by"], bool) or not isinstance(claim["by"], int | float):
-        raise UserError(f"{where}: `by` must be a difference in accuracy, as 0.01. Received: {claim['by']!r}")
+        raise UserError(f"{where}: `by` must be a difference of shares, as 0.01. Received: {claim['by']!r}")
+    if claim.get("of", METRIC) not in SHARES:
+        raise UserError(f"{where}: `of` must be one of {', '.join(SHARES)}. Received: {claim['of']!r}")
 
 
 def expanded(words):

@@ -28,6 +28,10 @@ def folder(tmp_path):
     (tmp_path / "studies" / "odd.yaml").write_text(
         "sweep: {seed: [0, 1]}\nclaims: [{says: It helps, better: {dropout: 0}, than: {dropout: 1}, by: 0.01}]\n"
     )
+    (tmp_path / "studies" / "what.yaml").write_text(
+        "sweep: {dropout: [0, 1]}\n"
+        "claims: [{says: It helps, better: {dropout: 0}, than: {dropout: 1}, by: 0.01, of: loss}]\n"
+    )
     (tmp_path / "studies" / "torn.yaml").write_text("sweep: {seed: [0\n")
     return tmp_path
 
@@ -82,7 +86,13 @@ def test_a_name_that_is_nearly_one_at_hand_is_refused_unless_it_is_a_sweep():
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("bad", "`sweeps`"), ("twice", "`seed` in"), ("odd", "`dropout`, which it neither"), ("torn", "cannot be read")],
+    [
+        ("bad", "`sweeps`"),
+        ("twice", "`seed` in"),
+        ("odd", "`dropout`, which it neither"),
+        ("what", "`of` must be one of test_accuracy, .* Received: 'loss'"),
+        ("torn", "cannot be read"),
+    ],
 )
 def test_a_file_that_is_none_is_refused(folder, name, told):
     with pytest.raises(UserError, match=f"`study={name}`.*{told}"):
@@ -103,7 +113,7 @@ def test_every_study_at_hand_composes(name):
         config = compose("train", first)
     assert config.model.name
     for claim in said["claims"]:
-        assert set(claim) == {"says", "better", "than", "by"}
+        assert set(claim) - {"of"} == {"says", "better", "than", "by"}
         for side in ("better", "than"):
             for key, value in claim[side].items():
                 assert value in said["sweep"][key], (key, value)

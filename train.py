@@ -1,5 +1,7 @@
 """Trains a network of the zoo, tests it once and records the run in MLflow: `python train.py model=allconv`."""
 
+from functools import partial
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -53,7 +55,7 @@ def prepare(config):
 def train(settings, network, axes, plan, data, precision):
     import keras
 
-    from convzoo.analysis import evaluation, pictures
+    from convzoo.analysis import evaluation, pictures, shift
     from convzoo.data.stream import Batches
     from convzoo.models import assemble, objective
     from convzoo.studies import files
@@ -98,12 +100,16 @@ def train(settings, network, axes, plan, data, precision):
                 on_step=interrupts.check,
                 on_epoch=run.epoch,
             )
-            test = evaluation.evaluate(fit.scores(model, data.test.x), data.test.y)
-            run.metrics({f"test_{metric}": value for metric, value in test.metrics.items()}, settings["epochs"])
-            run.figure(pictures.learning_curves(history, name), "learning_curves.png")
-            run.save_model(model)
+            scores = partial(fit.scores, model)
+            test = evaluation.evaluate(scores(data.test.x), data.test.y)
+            shifted = shift.measured(scores, data.test.x, data.test.y, settings["test_shift"])
+            found = {f"test_{metric}": value for metric, value in {**test.metrics, **shifted}.items()}
+            run.metrics(found, settings["epochs"])
+            if settings["tracking"]["artifacts"] == "full":
+                run.figure(pictures.learning_curves(history, name), "learning_curves.png")
+                run.save_model(model)
         checkpoints.remove()
-    print(test)
+    print(test, *shift.told(shifted), sep="\n")
     return {"found": False, "val_accuracy": history[-1].get("val_accuracy"), **study.place(run)}
 
 

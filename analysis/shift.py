@@ -114,10 +114,30 @@ def consistency(scores, images, most=4, pairs=1, seed=0, border="circular"):
 
     Reference: the "classification consistency" of Zhang 2019, section 4.
     """
-    padded, drawn = _padded(images, most, border), np.random.default_rng(seed)
-    offsets = drawn.integers(-most, most, size=(pairs, 2, len(images), 2), endpoint=True)
-    same = [np.equal(*(_said(scores, padded, most, each) for each in pair)).mean() for pair in offsets]
-    return float(np.mean(same))
+    return float(np.mean([np.equal(*pair).mean() for pair in _said_twice(scores, images, most, pairs, seed, border)]))
+
+
+def measured(scores, images, labels, most):
+    """What a run records beside its accuracy: of one pair of random shifts of each image, the same for every network.
+
+    Args: as those of `under_shift`, with circular shifts; `most` 0 measures nothing.
+
+    Returns:
+        Mapping with `shift_accuracy`, the mean over both shifts, and `shift_consistency`; empty if nothing is measured.
+    """
+    if not most:
+        return {}
+    (said,) = _said_twice(scores, images, most, pairs=1, seed=0, border="circular")
+    return {"shift_accuracy": float(np.equal(said, labels).mean()), "shift_consistency": float(np.equal(*said).mean())}
+
+
+def told(found):
+    """What `measured` found as lines, one or none."""
+    if found:
+        yield (
+            f"under random shifts: accuracy {found['shift_accuracy']:.2%}, "
+            f"the same class twice for {found['shift_consistency']:.2%} of the images"
+        )
 
 
 def chosen(total, images, seed=0):
@@ -154,7 +174,13 @@ def _window(padded, most, down, right):
     return padded[:, most - down : most - down + height, most - right : most - right + width]
 
 
+def _said_twice(scores, images, most, pairs, seed, border):
+    """Yields for each pair the classes of all images under two random shifts, each image under shifts of its own."""
+    padded, drawn = _padded(images, most, border), np.random.default_rng(seed)
+    for pair in drawn.integers(-most, most, size=(pairs, 2, len(images), 2), endpoint=True):
+        yield [_said(scores, padded, most, offsets) for offsets in pair]
+
+
 def _said(scores, padded, most, offsets):
-    """Classes of the images, each under a shift of its own."""
     moved = [_window(each[None], most, *offset)[0] for each, offset in zip(padded, offsets, strict=True)]
     return np.asarray(scores(np.stack(moved))).argmax(axis=1)

@@ -97,11 +97,17 @@ def expanded(words):
                 f"`study={named[-1]}`: there is no such study; near it: {', '.join(near)}. A name of your own is for a "
                 "sweep: with -m"
             )
-        return words
+        return [*words, *_light(words)] if named and sweeps else words
     typed = {word.lstrip("+~").partition("=")[0] for word in words}
     given = [f"{key}={_written(value)}" for key, value in {**said["sweep"], **said["set"]}.items() if key not in typed]
     multirun = [] if {"-m", "--multirun", *_SHOWN_ONLY} & set(words) else ["-m"]
-    return [*multirun, *words, *given]
+    return [*multirun, *words, *given, *_light([*words, *given])]
+
+
+def _light(words):
+    """The word that keeps the models of a study's runs out of the store, unless it is said what is kept."""
+    told = any(word.startswith("tracking.artifacts=") for word in words)
+    return [] if told else ["tracking.artifacts=light"]
 
 
 def telling(hydra, name):

@@ -6,6 +6,7 @@ from ..configs.keys import check_keys
 SCHEDULES = ("constant", "cosine", "steps", "inverse")
 SELECTS = ("last", "best")
 FILLS = ("reflect", "zeros")
+ARTIFACTS = ("full", "light")
 
 
 def _whole(minimum, maximum=2**32 - 1):
@@ -39,6 +40,7 @@ RULES = {
     "learning_rate": _number(0, open_at_minimum=True),
     "seed": _whole(0),
     "select": _one_of(SELECTS),
+    "test_shift": _whole(0),
     "plan": (
         lambda v: isinstance(v, bool) or v == "json" or str(v).endswith((".png", ".svg", ".pdf")),
         "true, false, json or the name of a .png, .svg or .pdf file",
@@ -62,19 +64,20 @@ RULES = {
     "recipe.fill": _one_of(FILLS),
     "recipe.preprocess": (lambda v: v is None or isinstance(v, dict), "a mapping from names to rows"),
     "tracking.uri": (lambda v: isinstance(v, str), "sqlite:///file or the address of a server"),
+    "tracking.artifacts": _one_of(ARTIFACTS),
 }
 
 
 KEYS = {
     "": (
         "model pooling stride dropout input_dropout data recipe epochs batch_size learning_rate seed precision "
-        "select plan allow study rerun resume checkpoints tracking"
+        "select test_shift plan allow study rerun resume checkpoints tracking"
     ).split(),
     "pooling": "kind row".split(),
     "recipe": ["name", "epochs", "batch_size", "learning_rate"]
     + [key.removeprefix("recipe.") for key in RULES if key.startswith("recipe.")],
     "checkpoints": ["directory", "seconds"],
-    "tracking": ["uri"],
+    "tracking": ["uri", "artifacts"],
 }
 
 
@@ -101,8 +104,10 @@ def resolve(config):
     recipe, data = dict(config["recipe"]), config["data"]
     if config["select"] == "best" and data["validation"] == 0:
         raise UserError("`select=best` looks at validation, and `data.validation=0` leaves none")
-    if recipe["shift"] >= min(data["image_shape"][:2]):
-        raise UserError(f"`recipe.shift` must be less than the image's {min(data['image_shape'][:2])} pixels")
+    smallest = min(data["image_shape"][:2])
+    for key, shift in {"recipe.shift": recipe["shift"], "test_shift": config["test_shift"]}.items():
+        if shift >= smallest:
+            raise UserError(f"`{key}` must be less than the image's {smallest} pixels. Received: {key}={shift}")
 
     recipe["flip"] = recipe["flip"] and data["augment"]["flip"]
     recipe["shift"] = recipe["shift"] if data["augment"]["shift"] else 0

@@ -150,7 +150,7 @@ def test_a_signal_ends_the_run_killed(tmp_path, number, code):
 def test_a_sweep_runs_every_combination_past_one_that_fails(tmp_path):
     words = [*TINY, "epochs=1", "data.image_shape=[32,32,1]", "pooling=max,strided", "dropout=0,0.5"]
     out, _ = finished(ROOT / "train.py", "-m", *words, cwd=tmp_path)
-    _, recorded = runs(tmp_path)
+    client, recorded = runs(tmp_path)
     assert sorted((run.data.params["pooling"], run.data.params["dropout"]) for run in recorded) == [
         ("max", "0"),
         ("max", "0.5"),
@@ -159,6 +159,7 @@ def test_a_sweep_runs_every_combination_past_one_that_fails(tmp_path):
     ]
     assert {run.info.status for run in recorded} == {"FINISHED"}
     assert out.count("test accuracy") == 4
+    assert "model.keras" in {file.path for file in client.list_artifacts(recorded[0].info.run_id)}
 
     _, err = finished(ROOT / "train.py", "-m", *TINY, "epochs=1", "stride=8,2", cwd=tmp_path, code=2)
     assert "failed: " in err
@@ -187,11 +188,18 @@ def test_help_and_the_config_come_without_anything_heavy(tmp_path):
 
 
 def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
-    words = ["-m", *TINY, "study=mine", "epochs=1", "seed=0,1", "dropout=0,0.5"]
+    words = ["-m", *TINY, "study=mine", "epochs=1", "seed=0,1", "dropout=0,0.5", "test_shift=2"]
     out, _ = finished(ROOT / "train.py", *words, cwd=tmp_path)
     assert "mine: 4 runs" in out
     assert "4 of 4 done; best on validation" in out
     assert "evaluate.py study=mine" in out
+    client, recorded = runs(tmp_path)
+    assert {file.path for file in client.list_artifacts(recorded[0].info.run_id)} == {
+        "config.yaml",
+        "rows.yaml",
+        "plan.txt",
+    }
+    assert {0.3 < run.data.metrics["test_shift_consistency"] <= 1 for run in recorded} == {True}
 
     out, err = finished(ROOT / "train.py", *words, "stride=2,8", cwd=tmp_path, code=2)
     assert out.count("done before") == 4
@@ -210,7 +218,14 @@ def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
     assert re.search(r"^0 .*%.* 2 +0\.4", out, re.MULTILINE), out  # dropout 0, two seeds: the newer run counts
     assert re.search(r"^FAILED: 4 runs, lenet .* and the like: UserError: row `conv2`", out, re.MULTILINE)
     pages = {path.name for path in (tmp_path / "reports" / "mine").iterdir()}
-    assert pages == {"report.html", "report.txt", "runs.csv", "cells.png"}
+    assert pages == {
+        "report.html",
+        "report.txt",
+        "runs.csv",
+        "cells.png",
+        "cells_shift_accuracy.png",
+        "cells_shift_consistency.png",
+    }
     client, recorded = runs(tmp_path)
     (report,) = (run for run in recorded if run.info.run_name == "mine")
     assert {file.path for file in client.list_artifacts(report.info.run_id)} == pages

@@ -46,6 +46,7 @@ def test_a_file_stands_for_its_words(folder):
         "model=lenet",
         "epochs=3",
         "data.shift=null",
+        "tracking.artifacts=light",
     ]
 
 
@@ -81,7 +82,15 @@ def test_a_name_without_a_file_is_free(words):
 def test_a_name_that_is_nearly_one_at_hand_is_refused_unless_it_is_a_sweep():
     with pytest.raises(UserError, match=r"`study=poolng_kinds`.*near it: pooling_kinds"):
         files.expanded(["study=poolng_kinds"])
-    assert files.expanded(["-m", "study=poolng_kinds"]) == ["-m", "study=poolng_kinds"]
+    assert files.expanded(["-m", "study=poolng_kinds"])[:2] == ["-m", "study=poolng_kinds"]
+
+
+def test_the_runs_of_a_study_keep_no_model_unless_they_are_asked_to(folder):
+    light = "tracking.artifacts=light"
+    assert files.expanded(["-m", "study=free", "seed=0,1"])[3:] == [light]
+    assert files.expanded(["-m", "seed=0,1"]) == ["-m", "seed=0,1"]  # of no study
+    for asked in (["-m", "study=free", "tracking.artifacts=full"], ["study=mine", "tracking.artifacts=full"]):
+        assert light not in files.expanded([f"--config-dir={folder}", *asked])
 
 
 @pytest.mark.parametrize(

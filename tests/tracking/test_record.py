@@ -16,6 +16,7 @@ SETTINGS = {
     "learning_rate": 0.1,
     "seed": 0,
     "select": "last",
+    "test_shift": 0,
     "study": "one",
     "tracking": {"uri": "sqlite:///a.db"},
 }

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 import convzoo
 from convzoo import UserError
+from convzoo.models import zoo
 from convzoo.studies import files
 from convzoo.studies.watch import _swept
 
@@ -125,9 +126,25 @@ def test_every_study_at_hand_composes(name):
         assert set(claim) - {"of"} == {"says", "better", "than", "by"}
         for side in ("better", "than"):
             for key, value in claim[side].items():
-                assert value in said["sweep"][key], (key, value)
+                swept = [word.rpartition("/")[2] if isinstance(word, str) else word for word in said["sweep"][key]]
+                assert value in swept, (key, value)  # a network's own name is without its folder
     for line in said["published"]:
         assert all(value in said["sweep"][key] for key, value in line["where"].items())
+
+
+@pytest.mark.parametrize("path", sorted((files.CONFIGS / "model" / "study").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_network_of_a_study_can_be_planned(path):
+    with initialize_config_dir(str(files.CONFIGS), version_base="1.3"):
+        config = compose("train", [f"model=study/{path.stem}", "data=cifar10"])
+    assert config.model.name == path.stem
+    plan = zoo.plan_rows(zoo.rows(config), (32, 32, 3), 10, config.model.name)
+    # The weights of each, counted by hand from its rows: kernels and biases.
+    assert plan.params == {
+        "nin_without_1x1": 14_592 + 921_792 + 331_968 + 1_930,
+        "inception_module": 4_864 + 110_784 + 163_696 + 2_570,
+        "inception_naive": 4_864 + 110_784 + (192 + 1) * 64 + (9 * 192 + 1) * 128 + (25 * 192 + 1) * 32 + 4_170,
+        "lenet_depth_1x1": 1_824 + 150 + 9_664 + 1_040 + 48_120 + 10_164 + 850,
+    }.get(path.stem, 1_824 + 9_664 + 48_120 + 10_164 + 850)
 
 
 def test_what_is_swept():

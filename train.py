@@ -40,15 +40,11 @@ def prepare(config):
     from convzoo.training import preprocess
 
     targets.allow(settings["allow"], HydraConfig.get().overrides.task)
-    rows = zoo.rows(config)
-    loss, heads = zoo.loss_and_heads(config)
-    preprocess.check(settings["recipe"]["preprocess"], rows)
-    plan = zoo.plan_rows(rows, tuple(config.data.image_shape), config.data.classes, config.model.name)
+    network, plan = zoo.network(config)
+    preprocess.check(settings["recipe"]["preprocess"], network["rows"])
     if config.plan:
         return pictures.show(plan, config.plan)
     check_store(config.tracking.uri)
-
-    network = {"rows": rows, "loss": loss, "heads": heads}
     return train(settings, network, zoo.describe(config), plan, data.load(settings["data"]), precision)
 
 

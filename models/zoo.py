@@ -73,6 +73,16 @@ def loss_and_heads(config):
     return model.get("loss"), heads
 
 
+def network(config):
+    """What a run's config makes of its network: its `rows`, `loss` and `heads`, as a dict, and its `Plan`.
+
+    Args and errors as those of `rows` and `loss_and_heads`; a map that shrinks to nothing is an error too.
+    """
+    found, (loss, heads) = rows(config), loss_and_heads(config)
+    planned = plan_rows(found, tuple(config.data.image_shape), config.data.classes, config.model.name)
+    return {"rows": found, "loss": loss, "heads": heads}, planned
+
+
 def _plain(config):
     """A composed config as plain containers, without rows that are null: so a file leaves out what it inherits."""
     plain = OmegaConf.to_container(config, resolve=True)

@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from .. import UserError
 from ..tracking import EVERYDAY
 from . import files
+from .estimate import estimate
 
 
 class RefusedError(BaseException):
@@ -38,15 +39,15 @@ class Watch(Callback):
         self.seconds, self.best, self.page = 0.0, None, None
         if config.plan:
             return
-        if config.study != EVERYDAY:
-            try:
+        try:
+            if config.study != EVERYDAY:
                 if not isinstance(config.study, str):
                     raise UserError(f"`study` must be a name. Received: study={config.study!r}")
                 file = files.read(config.study, [source.path for source in config.hydra.runtime.config_sources])
                 self.page = study.begin(config.tracking.uri, config.study, list(with_values), file)
-            except UserError as error:
-                raise RefusedError(error) from error
-        print(f"{config.study}: {self.total} run{'s' * (self.total != 1)}\n", flush=True)
+            print(f"{config.study}: {estimate(config, here=True)}\n", flush=True)
+        except UserError as error:
+            raise RefusedError(error) from error
 
     def on_job_start(self, config, **kwargs):
         self.begun = time.monotonic()

@@ -181,6 +181,29 @@ def keep_failure(uri, study, words, error, telling=None):
         raise error
 
 
+def speeds(uri, precision, backend):
+    """What training took on this machine: (MACs an image, images a second) of finished runs, the newest first.
+
+    Args:
+        uri: the store.
+        precision: the dtype policy that they ran in.
+        backend: Keras's backend.
+    """
+    client = open_store(uri)
+    found = client.search_runs(
+        [experiment.experiment_id for experiment in client.search_experiments()],
+        f"attributes.status = 'FINISHED' and params.precision = '{precision}' and tags.backend = '{backend}'",
+        max_results=1000,
+        order_by=["attributes.start_time DESC"],
+    )
+    here = environment.machine()
+    return [
+        (int(run.data.params["macs"]), run.data.metrics["images_per_second"])
+        for run in found
+        if run.data.tags.get("machine") == here and "images_per_second" in run.data.metrics
+    ]
+
+
 def place(run):
     """Where a `Result` or a `Recorded` run is to be found: its `name`, `run` and `experiment`."""
     return {"name": run.name, "run": run.id, "experiment": run.experiment_id}

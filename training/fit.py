@@ -1,6 +1,9 @@
 """The fit: batches by decision, a line an epoch, the last or the best weights."""
 
+import time
+
 import keras
+import numpy as np
 
 from ..models.objective import Objective, make
 from . import backend
@@ -86,6 +89,27 @@ def fit(
     if select == "best":
         model.set_weights(best_weights)
     return history
+
+
+def speed(model, recipe, batch_size, objective=None, seconds=2.0, clock=time.perf_counter):
+    """Images a second in training, by a try of some steps on noise; the first, which compiles, does not count.
+
+    Args:
+        model: it takes float pictures; its weights change.
+        recipe, batch_size, objective: as for `fit`.
+        seconds: after so many it ends, or after 50 steps.
+        clock: seconds, for tests.
+    """
+    objective = objective or make(model)
+    trainer = _trainer(model, objective, make_optimizer(recipe, 1e-3))
+    x = np.random.default_rng(0).normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
+    y = np.arange(batch_size) % model.output_shape[-1]
+    _learn(trainer, objective, x, y)
+    begun, steps, passed = clock(), 0, 0.0
+    while steps < 50 and passed < seconds:
+        _learn(trainer, objective, x, y)
+        steps, passed = steps + 1, clock() - begun
+    return steps * batch_size / passed
 
 
 def _variables(trainer):

@@ -190,7 +190,9 @@ def test_help_and_the_config_come_without_anything_heavy(tmp_path):
 def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
     words = ["-m", *TINY, "study=mine", "epochs=1", "seed=0,1", "dropout=0,0.5", "test_shift=2"]
     out, _ = finished(ROOT / "train.py", *words, cwd=tmp_path)
-    assert "mine: 4 runs" in out
+    assert re.search(
+        r"mine: 4 runs of 2 cells; about \d:\d\d:\d\d one after another, by a try of 1 network; 0.2 MB", out
+    )
     assert "4 of 4 done; best on validation" in out
     assert "evaluate.py study=mine" in out
     client, recorded = runs(tmp_path)
@@ -202,7 +204,8 @@ def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
     assert {0.3 < run.data.metrics["test_shift_consistency"] <= 1 for run in recorded} == {True}
 
     out, err = finished(ROOT / "train.py", *words, "stride=2,8", cwd=tmp_path, code=2)
-    assert out.count("done before") == 4
+    assert "mine: 8 runs of 4 cells, 4 done before" in out
+    assert out.count(": done before") == 4
     assert "4 of 8 done, 4 before, 4 failed" in out
     assert err.count("failed: ") == 4
     _, recorded = runs(tmp_path)
@@ -236,8 +239,9 @@ def test_a_sweep_that_cannot_begin_is_one_line(tmp_path):
     for word, told in {
         "tracking.uri=sqlite:////none/x.db": "there is no folder /none",
         "study=3": "must be a name",
+        "data=cifar10 data.directory=none": "cifar10",
     }.items():
-        out, err = finished(ROOT / "train.py", *words, "study=mine", word, cwd=tmp_path, code=2)
+        out, err = finished(ROOT / "train.py", *words, "study=mine", *word.split(), cwd=tmp_path, code=2)
         assert (out, err.count("\n"), told in err) == ("", 1, True), out + err
 
 

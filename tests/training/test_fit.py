@@ -10,7 +10,7 @@ from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.models.assemble import assemble
 from convzoo.models.objective import Objective
-from convzoo.training.fit import fit, scores
+from convzoo.training.fit import fit, scores, speed
 from convzoo.training.preprocess import fit_front, fit_rows
 
 RECIPE = dict(momentum=0.9, nesterov=False, weight_decay=0.0, warmup=0.0, boundaries=[], schedule="constant")
@@ -192,3 +192,11 @@ def test_a_network_that_was_trained_leaves_nothing_behind():
     before = graphs()
     train(network(), epochs=1)
     assert graphs() == before
+
+
+def test_speed_is_images_by_time_without_the_first_step():
+    """Half a second a step by this clock: after four steps two seconds have passed."""
+    readings = iter(0.5 * n for n in range(100))
+    images = keras.Input((4, 4, 1))
+    model = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)))
+    assert speed(model, RECIPE, 16, seconds=2.0, clock=lambda: next(readings)) == 4 * 16 / 2.0

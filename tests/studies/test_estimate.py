@@ -1,0 +1,70 @@
+"""What a sweep will take, by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from convzoo.studies.estimate import Estimate, _cells, _Machine
+
+
+def test_runs_that_differ_in_their_seed_alone_are_a_cell():
+    words = ["study=mine", "pooling=max,l2", "seed=range(3)", "data.image_shape=[8,8,1],[9,9,1]", "epochs=2"]
+    assert _cells(words) == [
+        (["study=mine", f"pooling={pooling}", f"data.image_shape={shape}", "epochs=2"], ["0", "1", "2"])
+        for pooling in ("max", "l2")
+        for shape in ("[8,8,1]", "[9,9,1]")
+    ]
+    assert _cells(["epochs=1,2"]) == [(["epochs=1"], [None]), (["epochs=2"], [None])]
+    assert _cells(["epochs=1", "seed=4"]) == [(["epochs=1"], ["4"])]
+
+
+def machine(speeds, monkeypatch):
+    found = _Machine.__new__(_Machine)
+    found.speeds, found.recorded, found.tried = speeds, False, 0
+    monkeypatch.setattr("convzoo.training.fit.speed", lambda *_: 25.0)
+    monkeypatch.setattr("convzoo.models.assemble.assemble", lambda *_, **__: None)
+    monkeypatch.setattr("convzoo.models.objective.make", lambda *_: None)
+    return found
+
+
+NETWORK = {"rows": {}, "loss": None, "heads": {}}
+DATA = SimpleNamespace(
+    train=SimpleNamespace(x=SimpleNamespace(shape=(1000, 8, 8, 1)), __len__=lambda: 1000), class_names="ab"
+)
+SETTINGS = {"recipe": {}, "batch_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("macs", "speed", "basis"),
+    [
+        (1000, 300, "by recorded runs"),
+        (1500, 200, "by recorded runs"),  # half as many again: two thirds as fast
+        (30_000, 25, "by a try of 1 network"),  # the nearest is a third of it
+    ],
+)
+def test_a_network_trains_as_fast_as_one_of_about_its_size(monkeypatch, macs, speed, basis):
+    found = machine([(1000, 300.0), (10_000, 80.0)], monkeypatch)
+    plan = SimpleNamespace(macs=macs, name="net")
+    assert found._speed(SETTINGS, NETWORK, plan, DATA) == pytest.approx(speed)
+    assert found.basis == basis
+    assert found._speed(SETTINGS, NETWORK, plan, DATA) == pytest.approx(speed)  # tried once
+    assert found.basis == basis
+
+
+def test_seconds_are_of_training_and_looking(monkeypatch):
+    """1,000 images for 3 epochs at 100 a second, and 3·100 + 200 looked at at 300 a second, and the start's second."""
+    found = machine([(1000, 100.0)], monkeypatch)
+    sets = SimpleNamespace(train=range(1000), validation=range(100), test=range(200))
+    settings = {"epochs": 3, "test_shift": 0}
+    plan = SimpleNamespace(macs=1000, name="net")
+    assert found._seconds(settings, NETWORK, plan, sets) == pytest.approx(1 + 30 + 500 / 300)
+
+
+def test_how_it_is_said():
+    found = Estimate(12, 4, 3, 100.4, "by recorded runs", 2_500_000, 40_000_000)
+    assert str(found) == (
+        "12 runs of 4 cells, 3 done before; about 0:01:40 one after another, by recorded runs; "
+        "2.5 MB on disk, 40.0 MB for checkpoints until a run is done"
+    )
+    assert str(Estimate(12, 12, 12)) == "12 runs, 12 done before"
+    assert str(Estimate(1, 1, seconds=None)) == "1 run"

@@ -226,7 +226,6 @@ def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
         "report.txt",
         "runs.csv",
         "cells.png",
-        "cells_shift_accuracy.png",
         "cells_shift_consistency.png",
     }
     client, recorded = runs(tmp_path)

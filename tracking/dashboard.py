@@ -9,7 +9,7 @@ import json
 import time
 import zlib
 
-METRIC = "test_accuracy"
+METRIC, SHIFTED = "test_accuracy", "test_shift_consistency"
 AXES = ("stride", "pooling", "dropout")
 # By key, as the address has it, what the page's menu calls the view.
 VIEWS = {"convzoo-runs": "each run", "convzoo-cells": "averaged over seeds"}
@@ -48,7 +48,10 @@ def _view(swept, cells):
     accuracy, first, second = {"key": METRIC, "type": "METRIC"}, *[*swept, *(k for k in AXES if k not in swept)][:2]
     cost = ("cost", "SCATTER", "test accuracy against multiplications", dict(xaxis=_param("macs"), yaxis=accuracy))
     curves = [("curves", "LINE", key, _line(key)) for key in ("val_accuracy", "train_loss")]
-    bars = ("axes", "BAR", "test accuracy", dict(metricKey=METRIC))
+    bars = [
+        ("axes", "BAR", "test accuracy", dict(metricKey=METRIC)),
+        ("axes", "BAR", "consistency under shifts", dict(metricKey=SHIFTED)),  # hidden where no run measured it
+    ]
     over = dict(xaxis=_param(first), yaxis=_param(second), zaxis=accuracy)
     parallel = ("axes", "PARALLEL", "what moved test accuracy", dict(selectedParams=axes, selectedMetrics=[METRIC]))
     against = [
@@ -56,7 +59,7 @@ def _view(swept, cells):
         for key in swept or axes
     ]
     contour = ("axes", "CONTOUR", f"test accuracy over {first} and {second}", over)
-    charts = [bars, *curves, cost] if cells else [parallel, *against, contour, bars, *curves, cost]
+    charts = [*bars, *curves, cost] if cells else [parallel, *against, contour, *bars, *curves, cost]
     sections = {"axes": "What moves accuracy", "curves": "Learning curves", "cost": "What it costs"}
     return {
         "searchFilter": f"metrics.{METRIC} >= 0",

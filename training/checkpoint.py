@@ -1,5 +1,6 @@
 """What a killed training goes on from: everything that decides its next step, on disk."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+_FOLDER = re.compile("[0-9a-f]{16}-[0-9a-f]{8}")  # of a run, by its identity and that of the code
 _NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{16})\.npz")
 KEPT = 2
 
@@ -139,7 +141,30 @@ def of(settings, identity):
         identity: of the run and of the code, a word.
     """
     where = settings["checkpoints"]
-    return Checkpoints(Path(where["directory"]) / identity, where["seconds"], forgets=settings["resume"] == "never")
+    directory = Path(where["directory"])
+    if where["days"] is not None:
+        clear_stale(directory, where["days"], but=identity)
+    return Checkpoints(directory / identity, where["seconds"], forgets=settings["resume"] == "never")
+
+
+def clear_stale(directory, days, but="", now=time.time):
+    """Removes the checkpoints of runs that nobody has gone on with for so many days, and says so.
+
+    Args:
+        directory: that of all runs' checkpoints.
+        days: since the last of a run's was written.
+        but: the run that keeps its own, by the name of its folder.
+        now: seconds since 1970, for tests.
+    """
+    for folder in directory.glob("*-*"):
+        if folder.name == but or not _FOLDER.fullmatch(folder.name) or not folder.is_dir():
+            continue
+        age = now() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        with contextlib.suppress(BusyError):
+            if age > days * 24 * 3600:
+                with Checkpoints(folder) as stale:
+                    stale.remove()
+                print(f"{folder} removed: nothing went on from there for {age / 24 / 3600:,.0f} days", flush=True)
 
 
 def _digest(data):

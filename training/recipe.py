@@ -49,6 +49,7 @@ RULES = {
     "resume": _one_of(("auto", "never")),
     "checkpoints.directory": (lambda v: isinstance(v, str) and v.strip() != "", "a folder"),
     "checkpoints.seconds": _number(0),
+    "checkpoints.days": (lambda v: v is None or _number(0)[0](v), "a number of days, or null"),
     "study": (lambda v: isinstance(v, str) and v.strip() != "", "a name"),
     "recipe.schedule": _one_of(SCHEDULES),
     "recipe.warmup": _number(0, 1),
@@ -76,7 +77,7 @@ KEYS = {
     "pooling": "kind row".split(),
     "recipe": ["name", "epochs", "batch_size", "learning_rate"]
     + [key.removeprefix("recipe.") for key in RULES if key.startswith("recipe.")],
-    "checkpoints": ["directory", "seconds"],
+    "checkpoints": ["directory", "seconds", "days"],
     "tracking": ["uri", "artifacts"],
 }
 

@@ -58,6 +58,7 @@ MISTAKES = [
     ("recipe.shift=40", ["`recipe.shift`", "32"]),
     ("test_shift=32", ["`test_shift`", "32 pixels"]),
     ("test_shift=-1", ["`test_shift`"]),
+    ("checkpoints.days=soon", ["`checkpoints.days`", "days"]),
     ("tracking.artifacts=none", ["`tracking.artifacts`", "light"]),
     ("seed=4294967296", ["`seed`"]),
     ("recipe.preprocess.normalization._target_=os.system plan=true", ["os.system"]),

@@ -1,5 +1,8 @@
 """A training that is stopped and goes on ends where one that was never stopped ends."""
 
+import os
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from convzoo import UserError, layers
 from convzoo.data import Split
 from convzoo.data.stream import Batches
-from convzoo.training.checkpoint import BusyError, Checkpoints
+from convzoo.training.checkpoint import BusyError, Checkpoints, clear_stale
 from convzoo.training.fit import fit
 
 RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=1e-3, warmup=0.2, boundaries=[], schedule="cosine")
@@ -141,3 +144,19 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"`checkpoints\.directory`"):
         Checkpoints(tmp_path / "file" / "run").__enter__()
+
+
+def test_what_nobody_went_on_from_is_removed_after_so_many_days(tmp_path, capsys):
+    """Ten days from now: of four folders of a run each, one is younger, one in use and one this run's."""
+    day = 24 * 3600
+    for letter in "abcd":
+        with Checkpoints(tmp_path / f"{letter * 16}-{letter * 8}") as checkpoints:
+            checkpoints.write([np.zeros(3)], {})
+    (tmp_path / "notes-of-mine").mkdir()
+    for path in (young := tmp_path / f"{'b' * 16}-{'b' * 8}", *young.iterdir()):
+        os.utime(path, (time.time() + 5 * day, time.time() + 5 * day))
+    with Checkpoints(tmp_path / f"{'c' * 16}-{'c' * 8}"):
+        clear_stale(tmp_path, 7, but=f"{'d' * 16}-{'d' * 8}", now=lambda: time.time() + 10 * day)
+    left = {folder.name[0] for folder in tmp_path.iterdir()}
+    assert left == {"b", "c", "d", "n"}
+    assert "removed: nothing went on from there for 10 days" in capsys.readouterr().out

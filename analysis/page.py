@@ -1,6 +1,7 @@
 """What all pages of a report share."""
 
 import base64
+import functools
 import html
 import io
 
@@ -18,12 +19,25 @@ li.supported {{ color: #06622d; }} li.refuted {{ color: #9c1c1c; }} li.undecided
 """
 
 
+def write(folder, files):
+    """Writes files, a mapping from name to text or figure, into a `Path`, which it makes and returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in files.items():
+        (folder / file).write_bytes(content.encode() if isinstance(content, str) else _png(content))
+    return folder
+
+
 def picture(name, figure):
     """A matplotlib figure as an element of a page, its pixels inside of it."""
+    pixels = base64.b64encode(_png(figure)).decode()
+    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{pixels}">'
+
+
+@functools.lru_cache(64)  # drawn once for the page and for the file
+def _png(figure):
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=110)
-    pixels = base64.b64encode(data.getvalue()).decode()
-    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{pixels}">'
+    return data.getvalue()
 
 
 def table(heads, rows):

@@ -3,6 +3,8 @@
 import csv
 import html
 import io
+import json
+import math
 import time
 
 import numpy as np
@@ -15,11 +17,12 @@ from .calibration import calibration
 from .evaluation import evaluate
 from .page import PAGE, picture
 from .properties import map_error
-from .shift import chosen, under_shift
+from .shift import BORDERS, chosen, under_shift
 
 _MOVED = 32  # images whose maps are compared with those of the moved pictures
 _MISTAKES = 18
 _STAGES = 7
+_BEST = 5
 CAPTIONS = {
     "confusion_matrix": "Which class was taken for which. The diagonal is right.",
     "mistakes": "The wrong answers that the network was surest of: often a picture says why.",
@@ -47,11 +50,10 @@ class RunReport:
 
     Args:
         name: of the run.
-        source: a sentence that says which pictures were tested.
+        data: `convzoo.data.Dataset`: its `test` split, its `class_names` and its `source` count.
         model: the network, uint8 pictures to class scores.
         scores: callable, pictures to its class scores (n, classes), in batches.
-        test: the test split, with `x` and `y`.
-        class_names: in the order of the labels.
+        loss: name of the loss, where the scores are no logits.
         shift: the largest shift, in pixels.
         images: how many test images are shifted, drawn at random and the same every time.
         border: what comes in, as `convzoo.analysis.shift` says.
@@ -63,23 +65,25 @@ class RunReport:
     """
 
     def __init__(
-        self, name, source, model, scores, test, class_names, shift=4, images=500, border="circular", index=0, say=print
+        self, name, data, model, scores, *, loss=None, shift=4, images=500, border="circular", index=0, say=print
     ):
-        _check(test, images, index)
-        self.name, self.source, self.model, self.test, self.class_names = name, source, model, test, class_names
-        self.index = index
+        test = data.test
+        _check(test, shift, images, border, index)
+        self.name, self.model, self.test, self.class_names, self.index = name, model, test, data.class_names, index
+        self.about = [data.source]
+        if loss:
+            self.about.append(
+                f"trained by {loss}: the softmax of its scores, which confidence means here, was never asked to be one"
+            )
         began = time.perf_counter()
         found = scores(test.x)
         seconds = (time.perf_counter() - began) / len(test.y)
         self.evaluation, self.probabilities = evaluate(found, test.y), softmax(found, axis=1)
         self.calibration = calibration(self.probabilities, test.y)
         some = chosen(len(test.y), images)
-        offsets = (2 * int(shift) + 1) ** 2
-        say(f"{len(some):,} images at {offsets} offsets: about {offsets * len(some) * seconds:,.0f} s")
-        try:
-            self.under_shift = under_shift(scores, test.x[some], test.y[some], shift, border)
-        except ValueError as error:
-            raise UserError(str(error).replace("`most`", "`shift`").replace("most=", "shift=")) from error
+        offsets = (2 * shift + 1) ** 2
+        say(f"{len(some):,} images at {offsets} offsets: about {1 + offsets * len(some) * seconds:,.0f} s")
+        self.under_shift = under_shift(scores, test.x[some], test.y[some], shift, border)
         self.plan = planning.of(model)
         self.stages = inside.stages(self.plan)
         self.errors = equivariance_errors(model, self.plan, self.stages, test.x[some[:_MOVED]])
@@ -122,7 +126,7 @@ class RunReport:
         }
         image, true = self.test.x[self.index], self.class_names[self.test.y[self.index]]
         title = f"{self.name}\ntest image {self.index}: {true}"
-        made |= look(self.model, self.plan, image, self.probabilities[self.index], self.class_names, title)
+        made |= followed(self.model, self.plan, image, self.probabilities[self.index], self.class_names, title)
         return {f"{key}.png": figure for key, figure in made.items() if figure is not None}
 
     def csv(self):
@@ -140,7 +144,7 @@ class RunReport:
 
     def html(self, figures):
         """The page, with the pictures inside it."""
-        return page(self.name, [self.source, *self._numbers()], self.evaluation.table(self.class_names), figures)
+        return page(self.name, [*self.about, *self._numbers()], self.evaluation.table(self.class_names), figures)
 
     def _numbers(self):
         moved = self.under_shift
@@ -155,7 +159,42 @@ class RunReport:
         ]
 
 
-def look(model, plan, image, probabilities, class_names, title):
+class Answer:
+    """What a network says of one picture.
+
+    Args:
+        title: what stands above.
+        model: the network, uint8 pictures to class scores.
+        image: uint8, shape (height, width, channels).
+        scores: of the picture, shape (classes,).
+        class_names: in the order of the labels.
+    """
+
+    def __init__(self, title, model, image, scores, class_names):
+        self.title, self.model, self.image, self.class_names = title, model, image, class_names
+        self.probabilities = softmax(np.asarray(scores, float))
+
+    def figures(self):
+        """Mapping from file name to matplotlib figure."""
+        plan = planning.of(self.model)
+        made = followed(self.model, plan, self.image, self.probabilities, self.class_names, self.title)
+        return {f"{key}.png": figure for key, figure in made.items()}
+
+    def request(self):
+        """The picture as `mlflow models serve` takes it."""
+        return json.dumps({"inputs": [self.image.tolist()]})
+
+    def html(self, figures):
+        """The page, with the pictures inside it."""
+        return page(self.title, [], str(self), figures)
+
+    def __str__(self):
+        best = np.argsort(-self.probabilities, kind="stable")[:_BEST]
+        width = max(len(self.class_names[each]) for each in best)
+        return "\n".join(f"{self.class_names[each]:<{width}}  {self.probabilities[each]:>7.2%}" for each in best)
+
+
+def followed(model, plan, image, probabilities, class_names, title):
     """Figures of one picture on its way through a network, by name without a suffix.
 
     Args:
@@ -218,8 +257,12 @@ def page(title, lines, table, figures):
     return PAGE.format(title=html.escape(title), body="\n".join(body))
 
 
-def _check(test, images, index):
-    for key, value, least, most in (("images", images, 1, None), ("image_index", index, 0, len(test.y) - 1)):
-        if not isinstance(value, int) or value < least or (most is not None and value > most):
-            rule = f"at least {least}" if most is None else f"from {least} to {most:,}"
+def _check(test, shift, images, border, index):
+    smallest, total = min(test.x.shape[1:3]), len(test.y)
+    ranges = {"shift": (shift, 0, smallest - 1), "images": (images, 1, math.inf), "image_index": (index, 0, total - 1)}
+    for key, (value, least, most) in ranges.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            rule = f"at least {least}" if most == math.inf else f"from {least} to {most:,}"
             raise UserError(f"`{key}` must be an integer, {rule}. Received: {key}={value!r}")
+    if border not in BORDERS:
+        raise UserError(f"`border` must be one of {', '.join(BORDERS)}. Received: border={border!r}")

@@ -89,7 +89,10 @@ def receptive_fields(image, stages, units, title):
             axes.set(xlim=(-0.5 - beyond, width - 0.5 + beyond), ylim=(height - 0.5 + beyond, -0.5 - beyond))
             axes.set_xticks([])
             axes.set_yticks([])
-            axes.add_patch(Rectangle((left - 0.5, top - 0.5), wide, tall, fill=False, ec=color, lw=1.5))
+            # What reaches farther than the room ends at its edge.
+            up, down = (min(max(y, -beyond), height + beyond) - 0.5 for y in (top, top + tall))
+            west, east = (min(max(x, -beyond), width + beyond) - 0.5 for x in (left, left + wide))
+            axes.add_patch(Rectangle((west, up), east - west, down - up, fill=False, ec=color, lw=1.5))
         seen = "×".join(map(str, stage.row.receptive_field))
         where = "×".join(map(str, stage.row.output_shape[:2]))
         above.set_title(f"{stage.name}\nsees {seen}", fontsize=8)

@@ -20,6 +20,8 @@ def main(config):
     check_keys(config, {"": KEYS, "data": ["directory"], "tracking": ["uri"]})
     if (config.run is None) == (config.study is None):
         raise UserError("say which: `run=latest`, `run=ID` with the id that train.py or MLflow showed, or `study=NAME`")
+    if config.run is None and (config.image is not None or config.register is not None):
+        raise UserError("`image` and `register` ask for a run: `run=latest`, or `run=ID`")
     (evaluate_run if config.run is not None else report_study)(config)
 
 
@@ -79,16 +81,14 @@ def test_again(config, run, model, data_config):
     print(data.source)
     if not run.tested_on(data.test):
         print("warning: these test images are not the ones that the run recorded", flush=True)
-    moving = {key: config[key] for key in ("shift", "images", "border")}
-    scores = partial(fit.scores, model)
-    report = RunReport(run.name, data, model, scores, loss=run.own_loss(), index=config.image_index, **moving)
+    options = {key: config[key] for key in ("shift", "images", "border", "image_index")}
+    report = RunReport(run.name, data, model, partial(fit.scores, model), loss=run.own_loss(), **options)
     figures = report.figures()
     files = {"report.html": report.html(figures), "report.txt": f"{report}\n", "equivariance.csv": report.csv()}
-    files |= figures
-    folder = write(Path("reports") / run.id, files)
+    folder = write(Path("reports") / run.id, files | figures)
     print(f"\n{report}\n\nwith its pictures: {folder / 'report.html'}")
     run.metrics({f"evaluate_{metric}": value for metric, value in report.metrics.items()})
-    run.files([folder / file for file in files], "evaluation")
+    run.files([folder / file for file in files | figures], "evaluation")
     print(f"the same in MLflow: {how_to_open(config.tracking.uri, run.experiment_id, run.id)}")
 
 
@@ -99,7 +99,8 @@ def answer(file, run, model, data_config):
     from convzoo.training import fit
 
     image = files.picture(file, data_config["image_shape"])
-    found = Answer(f"{run.name}: {file}", model, image, fit.scores(model, image[None])[0], data_config["class_names"])
+    scores = fit.scores(model, image[None])[0]
+    found = Answer(f"{run.name}: {file}", model, image, scores, data_config["class_names"])
     figures = found.figures()
     made = {"report.html": found.html(figures), "request.json": found.request(), **figures}
     folder = write(Path("reports") / run.id / Path(file).stem, made)
@@ -109,8 +110,8 @@ def answer(file, run, model, data_config):
 def register(config, run, data_config):
     from convzoo.tracking import registry
 
-    name, allow = str(config.register), list(config.allow or [])
-    version = registry.register(run, name, data_config["class_names"], data_config["image_shape"], allow)
+    name, facts = str(config.register), (data_config["class_names"], data_config["image_shape"], config.allow or [])
+    version = registry.register(run, name, *facts)
     print(f"registered as {name}, version {version}\n{registry.how_to_serve(config.tracking.uri, name, version, run)}")
 
 

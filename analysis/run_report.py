@@ -57,19 +57,25 @@ class RunReport:
         shift: the largest shift, in pixels.
         images: how many test images are shifted, drawn at random and the same every time.
         border: what comes in, as `convzoo.analysis.shift` says.
-        index: of the test image that is followed through the network.
+        image_index: of the test image that is followed through the network.
         say: called with a line before what takes long.
 
     Raises:
-        UserError: `shift`, `images`, `border` or `index` cannot be.
+        UserError: `shift`, `images`, `border` or `image_index` cannot be.
     """
 
     def __init__(
-        self, name, data, model, scores, *, loss=None, shift=4, images=500, border="circular", index=0, say=print
+        self, name, data, model, scores, *, loss=None, shift=4, images=500, border="circular", image_index=0, say=print
     ):
         test = data.test
-        _check(test, shift, images, border, index)
-        self.name, self.model, self.test, self.class_names, self.index = name, model, test, data.class_names, index
+        _check(test, shift, images, border, image_index)
+        self.name, self.model, self.test, self.class_names, self.index = (
+            name,
+            model,
+            test,
+            data.class_names,
+            image_index,
+        )
         self.about = [data.source]
         if loss:
             self.about.append(

@@ -96,11 +96,13 @@ def picture(file, image_shape):
         image_shape: (height, width, channels), channels 1 or 3.
 
     Raises:
-        UserError: it is none that can be read.
+        UserError: it is none that can be read, or `image_shape` has other channels.
     """
     from PIL import Image, UnidentifiedImageError
 
     height, width, channels = image_shape
+    if channels not in _MODES:
+        raise UserError(f"`data.image_shape` of pictures must have 1 or 3 channels. Received: {list(image_shape)}")
     try:
         with Image.open(file) as image:
             image = image.convert(_MODES[channels])
@@ -112,8 +114,6 @@ def picture(file, image_shape):
 
 
 def _pictures(path, image_shape, class_names):
-    if image_shape[-1] not in _MODES:
-        raise UserError(f"`data.image_shape` of pictures must have 1 or 3 channels. Received: {list(image_shape)}")
     if unknown := {folder.name for folder in _folders(path)} - set(class_names):
         raise UserError(f"{path / min(unknown)} is of no class of `data.class_names`")
     images, labels = [], []

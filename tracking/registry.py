@@ -41,7 +41,7 @@ def register(run, name, class_names, image_shape, allow=()):
         (data / _FACTS).write_text(json.dumps({"class_names": list(class_names), "allow": list(allow)}))
         needed = [f"{package}=={version(package)}" for package in ("keras", "mlflow", "numpy", _backend())]
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*An input example was not provided")
+            warnings.simplefilter("ignore", UserWarning)  # of hints it misses and of an example that it would like
             mlflow.pyfunc.save_model(
                 made,
                 loader_module=__name__,

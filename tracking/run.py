@@ -93,8 +93,10 @@ class Recorded:
             yield path
 
     def _without(self, name):
-        if name == MODEL and self.settings().get("tracking", {}).get("artifacts") == "light":
-            return f"run {self.id} kept no model, as `tracking.artifacts=light` asked; train it again without"
+        if name == MODEL:
+            with contextlib.suppress(UserError):
+                if (self.settings().get("tracking") or {}).get("artifacts") == "light":
+                    return f"run {self.id} kept no model, as `tracking.artifacts=light` asked; train it again without"
         return f"run {self.id} has no {name} to read; it may not have finished"
 
     def tested_on(self, split):

@@ -46,12 +46,8 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def at(run, monkeypatch):
-    tracking, registered = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(run[1])
-    mlflow.set_registry_uri(run[1])
-    yield run[1]
-    mlflow.set_tracking_uri(tracking)
-    mlflow.set_registry_uri(registered)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", run[1])
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", run[1])
 
 
 def test_it_answers_with_class_and_probabilities(at):

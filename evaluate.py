@@ -1,5 +1,6 @@
-"""Evaluates a recorded run once more, or reports a study: `python evaluate.py run=latest`, `… study=NAME`."""
+"""Evaluates a recorded run, answers a picture, or reports a study: `python evaluate.py run=latest`, `… study=NAME`."""
 
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -8,19 +9,24 @@ from hydra.core.hydra_config import HydraConfig
 from convzoo.configs import command
 from convzoo.configs.keys import check_keys
 
+KEYS = ["run", "image", "register", "shift", "images", "border", "image_index", "study", "data", "allow", "tracking"]
+
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 @command.job
 def main(config):
     from convzoo import UserError
 
-    check_keys(config, {"": ["run", "study", "data", "allow", "tracking"], "data": ["directory"], "tracking": ["uri"]})
+    check_keys(config, {"": KEYS, "data": ["directory"], "tracking": ["uri"]})
     if (config.run is None) == (config.study is None):
         raise UserError("say which: `run=latest`, `run=ID` with the id that train.py or MLflow showed, or `study=NAME`")
+    if config.run is None and (config.image is not None or config.register is not None):
+        raise UserError("`image` and `register` ask for a run: `run=latest`, or `run=ID`")
     (evaluate_run if config.run is not None else report_study)(config)
 
 
 def report_study(config):
+    from convzoo.analysis.page import write
     from convzoo.analysis.report import Report
     from convzoo.tracking import study
     from convzoo.tracking.run import how_to_open
@@ -29,10 +35,7 @@ def report_study(config):
     report = Report(name, study.results(uri, name), study.said(uri, name))
     figures = report.figures()
     files = {"report.html": report.html(figures), "report.txt": f"{report}\n", "runs.csv": report.csv(), **figures}
-    folder = Path("reports") / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, content in files.items():
-        content.savefig(folder / file) if file in figures else (folder / file).write_text(content)
+    folder = write(Path("reports") / name, files)
     run = study.keep_report(uri, name, files)
     print(f"{report}\n\nwith its pictures: {folder / 'report.html'}")
     print(f"the same in MLflow: {how_to_open(uri, run.experiment_id, run.id)}")
@@ -40,44 +43,76 @@ def report_study(config):
 
 def evaluate_run(config):
     from convzoo import UserError
-    from convzoo.tracking.run import find, how_to_open
+    from convzoo.tracking.run import find
 
     run = find(config.tracking.uri, config.run)
     settings = run.settings()
     if "data" not in settings:
         raise UserError(f"run {run.id} is none of train.py's")
-    data_config = settings["data"]
     if config.data.directory is not None:
-        data_config["directory"] = config.data.directory
+        settings["data"]["directory"] = config.data.directory
 
     from convzoo.training import backend
 
     backend.start("auto")  # the model's own precision is in its file
 
-    from convzoo.analysis import evaluation, pictures
-    from convzoo.data import load
     from convzoo.models import saved, targets
-    from convzoo.training import fit
 
     targets.allow(list(config.allow or []), HydraConfig.get().overrides.task)
-    data = load(data_config)
-    print(f"{run.name} ({run.id})\n{data.source}")
-    if not run.tested_on(data.test):
-        print("warning: these test images are not the ones that the run recorded", flush=True)
+    print(f"{run.name} ({run.id})")
     with run.artifact("model.keras") as path:
         model = saved.load(path)
-    result = evaluation.evaluate(fit.scores(model, data.test.x), data.test.y)
-    table = result.table(data.class_names)
-    print(f"\n{table}\n\n{result}")
+    if config.image is None and config.register is None:
+        test_again(config, run, model, settings["data"])
+    if config.image is not None:
+        answer(str(config.image), run, model, settings["data"])
+    if config.register is not None:
+        register(config, run, settings["data"])
 
-    run.metrics({f"evaluate_{metric}": value for metric, value in result.metrics.items()})
-    run.metrics(
-        {f"evaluate_accuracy/{name}": value for name, value in zip(data.class_names, result.per_class, strict=True)}
-    )
-    run.text(f"{table}\n\n{result}\n", "evaluation/per_class.txt")
-    picture = pictures.confusion_matrix(result.confusion, data.class_names, run.name)
-    run.figure(picture, "evaluation/confusion_matrix.png")
-    print(f"\nthe confusion matrix is with the run: {how_to_open(config.tracking.uri, run.experiment_id, run.id)}")
+
+def test_again(config, run, model, data_config):
+    from convzoo.analysis.page import write
+    from convzoo.analysis.run_report import RunReport
+    from convzoo.data import load
+    from convzoo.tracking.run import how_to_open
+    from convzoo.training import fit
+
+    data = load(data_config)
+    print(data.source)
+    if not run.tested_on(data.test):
+        print("warning: these test images are not the ones that the run recorded", flush=True)
+    options = {key: config[key] for key in ("shift", "images", "border", "image_index")}
+    report = RunReport(run.name, data, model, partial(fit.scores, model), loss=run.own_loss(), **options)
+    figures = report.figures()
+    files = {"report.html": report.html(figures), "report.txt": f"{report}\n", "equivariance.csv": report.csv()}
+    folder = write(Path("reports") / run.id, files | figures)
+    print(f"\n{report}\n\nwith its pictures: {folder / 'report.html'}")
+    run.metrics({f"evaluate_{metric}": value for metric, value in report.metrics.items()})
+    run.files([folder / file for file in files | figures], "evaluation")
+    print(f"the same in MLflow: {how_to_open(config.tracking.uri, run.experiment_id, run.id)}")
+
+
+def answer(file, run, model, data_config):
+    from convzoo.analysis.page import write
+    from convzoo.analysis.run_report import Answer
+    from convzoo.data import files
+    from convzoo.training import fit
+
+    image = files.picture(file, data_config["image_shape"])
+    scores = fit.scores(model, image[None])[0]
+    found = Answer(f"{run.name}: {file}", model, image, scores, data_config["class_names"])
+    figures = found.figures()
+    made = {"report.html": found.html(figures), "request.json": found.request(), **figures}
+    folder = write(Path("reports") / run.id / Path(file).stem, made)
+    print(f"\n{found}\n\nwith its pictures: {folder / 'report.html'}")
+
+
+def register(config, run, data_config):
+    from convzoo.tracking import registry
+
+    name, facts = str(config.register), (data_config["class_names"], data_config["image_shape"], config.allow or [])
+    version = registry.register(run, name, *facts)
+    print(f"registered as {name}, version {version}\n{registry.how_to_serve(config.tracking.uri, name, version, run)}")
 
 
 if __name__ == "__main__":

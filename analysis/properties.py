@@ -140,12 +140,29 @@ def equivariance_error(layer, images, shift, strides=None, margin=0):
             "`strides` must be given for a layer that has no `strides` of its own and changes the size of the map. "
             f"Received: strides=None, images of shape {np.shape(images)}, outputs of shape {outputs.shape}"
         )
-    cells = np.zeros(4)
-    cells[list(axes)] = np.divide(shift, strides or 1)
-    expected = np.fft.ifftn(fourier_shift(np.fft.fftn(outputs, axes=axes), cells), axes=axes).real
+    return map_error(outputs, found, np.divide(shift, strides or 1), margin, axes)
+
+
+def map_error(outputs, found, cells, margin=0, axes=(1, 2)):
+    """‖found - T outputs‖ / ‖outputs‖, where T moves maps circularly by so many cells: `equivariance_error` of layers
+    whose outputs are there already.
+
+    Args:
+        outputs: array with 4 axes, of the pictures.
+        found: the same of the shifted pictures.
+        cells: number or pair (down, right); a fraction is interpolated by Fourier.
+        margin: int or pair, cells left out at every border.
+        axes: which are height and width.
+
+    Raises:
+        ValueError: the margin is all of the map.
+    """
+    by_axis = np.zeros(4)
+    by_axis[list(axes)] = cells
+    expected = np.fft.ifftn(fourier_shift(np.fft.fftn(outputs, axes=axes), by_axis), axes=axes).real
     inside = [slice(None)] * 4
-    for axis, cut, (_, after) in zip(axes, np.broadcast_to(margin, 2), sizes, strict=True):
-        inside[axis] = slice(cut, after - cut)
+    for axis, cut in zip(axes, np.broadcast_to(margin, 2), strict=True):
+        inside[axis] = slice(cut, outputs.shape[axis] - cut)
     error, kept = (found - expected)[tuple(inside)], outputs[tuple(inside)]
     if not kept.size:
         raise ValueError(

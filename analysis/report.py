@@ -1,6 +1,5 @@
 """The report of a study: one page with its pictures inside it, the pictures, and its cells as CSV."""
 
-import base64
 import csv
 import html
 import io
@@ -11,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from . import METRIC
 from .comparison import alike, cells, differences, judge, measured
+from .page import PAGE, picture, table, text_table
 
 NOTES = (
     "Each run read the test split once, when its training was done; no epoch, setting or run was chosen by it.",
@@ -87,7 +87,7 @@ class Report:
 
     def __str__(self):
         parts = [f"{self.study}: {self.question}".rstrip(": "), "\n".join(self._about())]
-        parts += [f"{title}\n{_text(heads, rows)}" for title, heads, rows in self.tables()]
+        parts += [f"{title}\n{text_table(heads, rows)}" for title, heads, rows in self.tables()]
         if self.judgements:
             parts.append("\n".join(self.claims()))
         if self.missing:
@@ -105,10 +105,8 @@ class Report:
             )
             body.append(f"<h2>Claims, stated beforehand</h2><ul>{items}</ul>")
         for title, heads, rows in self.tables():
-            head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heads)
-            lines = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-            body.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{lines}</table>")
-        body += [f'<img alt="{name}" src="data:image/png;base64,{_png(figure)}">' for name, figure in figures.items()]
+            body.append(f"<h2>{html.escape(title)}</h2>{table(heads, rows)}")
+        body += [picture(name, figure) for name, figure in figures.items()]
         if self.missing:
             items = "".join(f"<li>{html.escape(line)}</li>" for line in self._missing())
             body.append(f"<h2>Not finished</h2><ul>{items}</ul>")
@@ -211,20 +209,6 @@ class Report:
         return figure
 
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; }}
-td, th {{ padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: left; }}
-img {{ max-width: 100%; display: block; margin: 1.5rem 0; }}
-li.supported {{ color: #06622d; }} li.refuted {{ color: #9c1c1c; }} li.undecided {{ color: #555; }}
-</style></head><body>
-{body}
-</body></html>
-"""
-
-
 def _difference(each):
     seen = each.spread
     p = "–" if each.p is None else f"{each.p:.3f}" if each.p >= 0.001 else "< 0.001"
@@ -258,17 +242,3 @@ def _points(value, sign=False):
 
 def _is(cell, where):
     return all(str(cell.params.get(key)) == str(value) for key, value in where.items())
-
-
-def _text(heads, rows):
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)
-    ]
-    return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])
-
-
-def _png(figure):
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110)
-    return base64.b64encode(data.getvalue()).decode()

@@ -88,26 +88,38 @@ def _folders(path):
     return [folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
 
 
-def _pictures(path, image_shape, class_names):
+def picture(file, image_shape):
+    """A picture of `image_shape`, uint8, resized by bilinear interpolation where it has another size.
+
+    Args:
+        file: its path.
+        image_shape: (height, width, channels), channels 1 or 3.
+
+    Raises:
+        UserError: it is none that can be read, or `image_shape` has other channels.
+    """
     from PIL import Image, UnidentifiedImageError
 
     height, width, channels = image_shape
     if channels not in _MODES:
         raise UserError(f"`data.image_shape` of pictures must have 1 or 3 channels. Received: {list(image_shape)}")
+    try:
+        with Image.open(file) as image:
+            image = image.convert(_MODES[channels])
+            if image.size != (width, height):
+                image = image.resize((width, height), Image.Resampling.BILINEAR)
+            return np.asarray(image).reshape(height, width, channels)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{file} is no picture that can be read") from error
+
+
+def _pictures(path, image_shape, class_names):
     if unknown := {folder.name for folder in _folders(path)} - set(class_names):
         raise UserError(f"{path / min(unknown)} is of no class of `data.class_names`")
     images, labels = [], []
     for label, name in enumerate(class_names):
         files = sorted(file for file in (path / name).glob("*") if file.suffix.lower() in _SUFFIXES)
-        for file in files:
-            try:
-                with Image.open(file) as picture:
-                    picture = picture.convert(_MODES[channels])
-                    if picture.size != (width, height):
-                        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-                    images.append(np.asarray(picture).reshape(height, width, channels))
-            except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise UserError(f"{file} is no picture that can be read") from error
+        images += [picture(file, image_shape) for file in files]
         labels += [label] * len(files)
     if not images:
         raise UserError(f"{path} holds no picture in folders of its classes")

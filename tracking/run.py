@@ -62,10 +62,21 @@ class Recorded:
         """Logs a matplotlib figure as an artifact."""
         self.client.log_figure(self.id, figure, path)
 
+    def files(self, paths, folder):
+        """Logs files as artifacts in a folder."""
+        for path in paths:
+            self.client.log_artifact(self.id, str(path), folder)
+
     def settings(self):
         """The resolved config of the run, as a plain mapping."""
         with self.artifact("config.yaml") as path:
             return OmegaConf.to_container(OmegaConf.load(path))
+
+    def own_loss(self):
+        """Name of the loss class that the network's file asks for, or None where its scores are logits."""
+        with self.artifact("rows.yaml") as path:
+            loss = OmegaConf.load(path).get("loss")
+        return loss and loss["_target_"].rpartition(".")[2]
 
     @contextlib.contextmanager
     def artifact(self, name):
@@ -78,8 +89,15 @@ class Recorded:
             try:
                 path = self.client.download_artifacts(self.id, name, folder)
             except (OSError, _mlflow_error()) as error:
-                raise UserError(f"run {self.id} has no {name} to read; it may not have finished") from error
+                raise UserError(self._without(name)) from error
             yield path
+
+    def _without(self, name):
+        if name == MODEL:
+            with contextlib.suppress(UserError):
+                if (self.settings().get("tracking") or {}).get("artifacts") == "light":
+                    return f"run {self.id} kept no model, as `tracking.artifacts=light` asked; train it again without"
+        return f"run {self.id} has no {name} to read; it may not have finished"
 
     def tested_on(self, split):
         """Whether a split is, byte for byte, what the run recorded as its test part."""

@@ -120,6 +120,8 @@ def test_a_mistake_is_one_line_that_names_the_key(monkeypatch, capsys, tmp_path,
         (["rum=latest"], ["`rum`", "run"]),
         (["run=latest", "+data.fraction=0.5"], ["`data.fraction`"]),
         (["run=latest", "+foo=1"], ["`foo`"]),
+        (["run=latest", "study=pooling_kinds"], ["`study=NAME`"]),
+        (["study=pooling_kinds", "image=cat.png"], ["`image`", "`run=ID`"]),
     ],
 )
 def test_evaluate_tells_what_is_missing(monkeypatch, capsys, tmp_path, words, told):

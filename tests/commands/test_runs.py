@@ -1,5 +1,6 @@
 """The commands as a person types them, each in a process of its own."""
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,8 @@ import keras
 import mlflow
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from convzoo.models import saved
 
@@ -108,16 +111,54 @@ def test_the_run_holds_its_files_and_the_model_is_plain_keras(folder):
 
 
 def test_evaluate_reads_the_run_back(folder):
-    out, _ = finished(ROOT / "evaluate.py", "run=latest", cwd=folder)
+    out, _ = finished(ROOT / "evaluate.py", "run=latest", "shift=2", "images=50", cwd=folder)
     client, (run,) = runs(folder)
     assert run.data.metrics["evaluate_accuracy"] == pytest.approx(run.data.metrics["test_accuracy"])
     per_class = [run.data.metrics[f"evaluate_accuracy/{digit}"] for digit in range(10)]
     images = [int(n) for n in re.findall(r"^\d +(\d+) images", out, re.MULTILINE)]
     assert sum(images) == 360
     assert np.dot(per_class, images) / 360 == pytest.approx(run.data.metrics["test_accuracy"])
-    pages = {file.path for file in client.list_artifacts(run.info.run_id, "evaluation")}
-    assert pages == {"evaluation/confusion_matrix.png", "evaluation/per_class.txt"}
+    pages = {file.path.removeprefix("evaluation/") for file in client.list_artifacts(run.info.run_id, "evaluation")}
+    pictures = "confusion_matrix mistakes reliability accuracy_under_shift equivariance filters said feature_maps"
+    assert pages == {"report.html", "report.txt", "equivariance.csv", "receptive_field.png"} | {
+        f"{name}.png" for name in pictures.split()
+    }
+    assert {path.name for path in (folder / "reports" / run.info.run_id).iterdir() if path.is_file()} == pages
+    assert re.search(
+        r"shifted by up to 2 pixels \(50 images, circular border\): accuracy .*consistency .*stability", out
+    )
+    assert 0 < run.data.metrics["evaluate_shift_consistency"] <= 1
+    assert 0 <= run.data.metrics["evaluate_ece"] <= 1
     assert "warning" not in out
+
+
+def test_evaluate_answers_a_picture_and_registers_the_model(folder):
+    bunch = load_digits()
+    Image.fromarray((bunch.images[3] * 15).astype("uint8")).save(folder / "three.png")
+    out, _ = finished(ROOT / "evaluate.py", "run=latest", "image=three.png", "register=digits", cwd=folder)
+    _, (run,) = runs(folder)
+    shares = [float(share) for share in re.findall(r"^\d +([\d.]+)%$", out, re.MULTILINE)]
+    assert len(shares) == 5
+    assert shares == sorted(shares, reverse=True)
+    assert 50 < sum(shares) <= 100.01
+    answer = folder / "reports" / run.info.run_id / "three"
+    assert {path.name for path in answer.iterdir()} == {
+        "report.html",
+        "request.json",
+        "said.png",
+        "feature_maps.png",
+        "receptive_field.png",
+    }
+    assert np.shape(json.loads((answer / "request.json").read_text())["inputs"]) == (1, 32, 32, 1)
+    assert "models:/digits/1" in out
+    assert "test accuracy" not in out
+    (version,) = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_model_versions("name='digits'")
+    assert version.run_id == run.info.run_id
+
+
+def test_evaluate_refuses_what_is_no_picture(folder):
+    _, err = finished(ROOT / "evaluate.py", "run=latest", "image=out.txt", cwd=folder, code=2)
+    assert err == "error: out.txt is no picture that can be read\n"
 
 
 def test_evaluate_refuses_a_run_that_is_not_there(folder):

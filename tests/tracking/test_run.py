@@ -96,6 +96,16 @@ def test_a_run_without_a_model_says_so(uri):
         pass
 
 
+def test_a_run_that_was_to_keep_no_model_says_so(uri):
+    with Run(uri, "study", "light", {}, {}) as run:
+        run.text("tracking: {artifacts: light}", "config.yaml")
+    with (
+        pytest.raises(UserError, match="kept no model, as `tracking"),
+        run.artifact("model.keras"),
+    ):
+        pass
+
+
 def test_a_deleted_study_is_refused(uri):
     with Run(uri, "gone", "x", {}, {}) as run:
         pass

@@ -1,71 +1,12 @@
-"""Pictures of a run, as matplotlib figures that need no screen."""
+"""A network before it has a weight."""
 
 import dataclasses
 import json
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from .. import UserError
-
-
-def learning_curves(history, title):
-    """Loss and accuracy by epoch.
-
-    Args:
-        history: one mapping of metrics an epoch, as they are logged.
-        title: name of the run.
-    """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    epochs = np.arange(1, len(history) + 1)
-    for axes, metric in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        for part, style in (("train", "o--"), ("val", "o-")):
-            key = f"{part}_{metric}"
-            if key in history[0]:
-                axes.plot(
-                    epochs,
-                    [row[key] for row in history],
-                    style,
-                    markersize=3,
-                    label="validation" if part == "val" else part,
-                )
-        axes.set(xlabel="epoch", ylabel=metric)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend()
-        if metric == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.suptitle(title)
-    return figure
-
-
-def confusion_matrix(counts, class_names, title):
-    """Which class was taken for which.
-
-    Args:
-        counts: shape (classes, classes); row is the true class, column what the network said.
-        class_names: names in the order of the labels.
-        title: what stands above.
-    """
-    classes = len(class_names)
-    side = min(14, 3 + 0.45 * classes)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.subplots()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, format=PercentFormatter(1), label="share of the true class")
-    axes.set(xlabel="predicted", ylabel="true", title=title)
-    size = 9 if classes <= 20 else 4
-    axes.set_xticks(range(classes), class_names, rotation=90, fontsize=size)
-    axes.set_yticks(range(classes), class_names, fontsize=size)
-    if classes <= 20:
-        for (row, column), count in np.ndenumerate(counts):
-            if count:
-                color = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=color)
-    return figure
+from ... import UserError
 
 
 def show(plan, how):

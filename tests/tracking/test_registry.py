@@ -1,0 +1,116 @@
+"""A registered model, loaded from the registry and served by a real server."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+
+import keras
+import mlflow
+import numpy as np
+import pytest
+
+from convzoo import UserError
+from convzoo.layers import MaxPooling2D
+from convzoo.tracking import registry
+from convzoo.tracking.run import Run, find
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*MLflow doesn't validate:UserWarning")
+NAMES = ("dark", "bright")
+PICTURES = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (0, 255)])
+BRIGHT = 1 / (1 + np.exp(-3.0))  # of the bright picture, whose scores are 0 and 3
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose model knows bright pictures from dark ones: its scores are 0 and 6 · brightness - 3."""
+    inputs = keras.Input((4, 4, 3), dtype="uint8")
+    x = MaxPooling2D(2)(keras.layers.Rescaling(1 / 255)(inputs))
+    score = keras.layers.Dense(2)
+    model = keras.Model(inputs, score(keras.layers.GlobalAveragePooling2D()(x)))
+    score.set_weights([np.array([[0, 2], [0, 2], [0, 2]]), np.array([0, -3])])
+    uri = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    with Run(uri, "study", "bright or dark", {}, {"identity": "i"}) as run:
+        run.save_model(model)
+    before = mlflow.MlflowClient(uri).get_run(run.id).info
+    assert registry.register(find(uri, run.id), "brightness", NAMES, (4, 4, 3)) == 1
+    after = mlflow.MlflowClient(uri).get_run(run.id).info
+    assert (before.end_time, before.status) == (after.end_time, after.status)  # what a study says of its time stands
+    return find(uri, run.id), uri
+
+
+@pytest.fixture
+def at(run, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", run[1])
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", run[1])
+
+
+def test_it_answers_with_class_and_probabilities(at):
+    model = mlflow.pyfunc.load_model("models:/brightness/1")
+    dark, bright = model.predict(PICTURES)
+    assert (dark["class"], bright["class"]) == NAMES
+    assert bright["probability"] == pytest.approx(BRIGHT)
+    assert bright["probabilities"] == pytest.approx({"dark": 1 - BRIGHT, "bright": BRIGHT})
+
+
+def test_the_signature_says_what_goes_in_and_out(at):
+    signature = mlflow.models.get_model_info("models:/brightness/1").signature
+    (picture,) = signature.inputs.inputs
+    assert (picture.type, picture.shape) == (np.dtype("uint8"), (-1, 4, 4, 3))
+    assert signature.outputs.input_names() == ["class", "probability", "probabilities"]
+    with pytest.raises(mlflow.exceptions.MlflowException, match=r"expected shape \(-1, 4, 4, 3\)"):
+        mlflow.pyfunc.load_model("models:/brightness/1").predict(PICTURES[:, :2])
+
+
+def test_a_second_one_is_the_next_version(run):
+    assert registry.register(run[0], "brightness", NAMES, (4, 4, 3)) == 2
+
+
+def test_a_name_that_mlflow_does_not_take(run):
+    with pytest.raises(UserError, match="`register=a/b`"):
+        registry.register(run[0], "a/b", NAMES, (4, 4, 3))
+
+
+@pytest.mark.slow
+def test_a_server_answers_a_picture(run, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    words = ["models", "serve", "-m", "models:/brightness/1", "--env-manager", "local", "-p", str(port)]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *words],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_TRACKING_URI": run[1], "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        answers = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": PICTURES.tolist()}, server)
+        assert [each["class"] for each in answers["predictions"]] == list(NAMES)
+        assert answers["predictions"][1]["probability"] == pytest.approx(BRIGHT)
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, 15)
+            server.communicate(timeout=30)
+
+
+def ask(address, question, server, seconds=120):
+    request = urllib.request.Request(address, json.dumps(question).encode(), {"Content-Type": "application/json"})
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return json.load(response)
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            assert server.poll() is None, server.communicate()[0]
+            assert time.monotonic() < end, "the server did not start"
+            time.sleep(0.5)

@@ -116,7 +116,14 @@ class Report:
 
     def _about(self):
         """What holds for all cells."""
-        return [self.source] * bool(self.source) + [f"the same in all runs: {self.alike}"] * bool(self.alike)
+        said = [self.source] * bool(self.source) + [f"the same in all runs: {self.alike}"] * bool(self.alike)
+        if "test_shift_consistency" in self.metrics:
+            pixels = "/".join(sorted({cell.params["test_shift"] for cell in self.cells}))
+            said.append(
+                "shift consistency: how often a test image gets one class under two random circular shifts of up to "
+                f"{pixels} pixels (Zhang 2019)"
+            )
+        return said
 
     def _missing(self):
         """A line for each reason why runs are missing."""

@@ -132,6 +132,7 @@ def test_a_claim_may_be_of_another_metric():
     runs = [result("lenet", d, s, 0.5) for d in ("0", "0.5") for s in ("0", "1")]
     for run, consistency in zip(runs, (0.9, 0.8, 0.8, 0.698), strict=True):
         run.metrics["test_shift_consistency"] = consistency
+        run.params["test_shift"] = "4"
     found, axes = cells(runs)
     assert [(d.metric, d.by_seed) for d in differences(found, axes)] == [
         ("test_accuracy", (0.0, 0.0)),
@@ -145,6 +146,7 @@ def test_a_claim_may_be_of_another_metric():
     (line,) = (line for line in str(report).splitlines() if line.startswith("0.5 "))
     assert "50.00%" in line
     assert "74.90%" in line
+    assert "two random circular shifts of up to 4 pixels" in str(report)
     assert set(report.figures()) == {"cells.png", "cells_shift_consistency.png"}
     assert report.csv().splitlines()[0] == "dropout,seed,test_accuracy,test_shift_consistency,parameters,macs"
 

@@ -68,7 +68,7 @@ RULES = {
 KEYS = {
     "": (
         "model pooling stride dropout input_dropout data recipe epochs batch_size learning_rate seed precision "
-        "select plan allow study rerun resume checkpoints tracking"
+        "select plan allow study rerun resume launcher checkpoints tracking"
     ).split(),
     "pooling": "kind row".split(),
     "recipe": ["name", "epochs", "batch_size", "learning_rate"]

@@ -49,15 +49,20 @@ def run(main, name):
         _fail(_one_line(error, name))
     except KeyboardInterrupt as stop:
         kept = ": a run that had begun is kept as KILLED, and was not tested" if name == "train" else ""
-        print(f"stopped{kept}", file=sys.stderr)
+        print(f"stopped{f': {watch.sweep.leave()}' if _apart() else kept}", file=sys.stderr)
         sys.exit(getattr(stop, "exit_code", 130))
     except Exception as error:
-        if watch.sweep and not _started:
-            watch.sweep.close()
-            _fail(f"a job was lost; the same command makes what is missing. {_one_line(error, name)}")
         if _started:
             raise
+        if _apart() and (advice := watch.sweep.leave()):
+            first = str(error).strip().partition("\n")[0]
+            _fail(f"a job was lost; {advice}: {first}")
         _fail(_one_line(error, name))
+
+
+def _apart():
+    """Whether a sweep was begun here whose jobs run in other processes."""
+    return watch.sweep is not None and not _started
 
 
 _started, _failures = [], []
@@ -88,9 +93,9 @@ def job(function):
                 _failures.append(error)  # past Hydra, which would announce it in lines of its own
                 return {"failed": error}
             except KeyboardInterrupt as stop:
-                if here:
+                if here or launchers.comes_again():
                     raise
-                return {"stopped": str(stop)}
+                return {"stopped": str(stop) or "Ctrl-C"}
 
     return wrapped
 

@@ -56,7 +56,7 @@ class Jobs:
     def output(self, number):
         """Path of what a job printed, or None."""
         path = self.folder / str(number) / _OUTPUT
-        return path if path.exists() else None
+        return path if path.exists() and path.stat().st_size else None
 
     def clear(self):
         """Removes what is of no more use: all but the output of jobs that did not end well."""

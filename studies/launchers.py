@@ -1,6 +1,9 @@
 """Where the runs of a sweep are made: what `launcher=` means for them."""
 
 import os
+import re
+import shutil
+import subprocess
 
 from .. import UserError
 
@@ -14,6 +17,15 @@ def here(hydra):
         hydra: Hydra's own config.
     """
     return hydra.launcher._target_.endswith("BasicLauncher")
+
+
+def queue(hydra):
+    """Whether the runs are jobs in a queue, which go on without the command that submitted them.
+
+    Args:
+        hydra: Hydra's own config.
+    """
+    return "submitit" in hydra.launcher._target_
 
 
 def workers(config):
@@ -54,6 +66,15 @@ def check(launcher):
             raise UserError(
                 f"`launcher.{key}` must be a whole number from {least[key]}. Received: launcher.{key}={value!r}"
             )
+
+
+def comes_again():
+    """Whether this process is a job that Slurm is taking off its machine to run it again: requeued, or preempted."""
+    if not (number := os.environ.get("SLURM_JOB_ID")) or not shutil.which("scontrol"):
+        return False
+    shown = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, timeout=20).stdout
+    restarts = re.search(r"Restarts=(\d+)", shown)
+    return restarts is not None and int(restarts[1]) > int(os.environ.get("SLURM_RESTART_COUNT", 0))
 
 
 def missing(launcher):

@@ -15,6 +15,7 @@ from hydra.types import RunMode
 
 from .. import UserError
 from ..tracking import EVERYDAY
+from ..training import signals
 from . import files, jobs, launchers
 
 _LOOK_SECONDS = 1.0
@@ -29,10 +30,11 @@ class Board:
 
     Args:
         told: the sweep's `Jobs`.
+        queued: whether its jobs go on in a queue when the command has ended.
     """
 
-    def __init__(self, told):
-        self.jobs = told
+    def __init__(self, told, queued=False):
+        self.jobs, self.queued = told, queued
         self._most, self._ended, self._thread = 0, threading.Event(), None
 
     def watch(self):
@@ -57,10 +59,18 @@ class Board:
         self.look()
         self.jobs.clear()
 
+    def leave(self):
+        """Closes before all have ended, and says what becomes of the others; "" if none has begun."""
+        self.close()
+        if not (self.jobs.ended or self.jobs.running):
+            return ""
+        return "jobs in the queue go on, and " * self.queued + "the same command makes what is missing"
+
     def lacking(self):
         """What stands between the sweep and its end, in words; "" if nothing does."""
-        words = [f"{len(found)} {how}" for how in ("failed", "stopped") if (found := self._which(how))]
-        return f"of {self.jobs.total} runs {' and '.join(words)}" if words else ""
+        runs = f"of {self.jobs.total} run{'s' * (self.jobs.total != 1)}"
+        words = [f"{len(found)} {runs} {how}" for how in ("failed", "stopped") if (found := self._which(how))]
+        return ", ".join(words)
 
     def __str__(self):
         ended, running = self.jobs.ended, self.jobs.running
@@ -94,7 +104,7 @@ class Board:
             print(f"{words}: left out, {told['elsewhere']}")
         for how in ("failed", "stopped"):
             if how in told:
-                print(f"{how}: {words}: {told[how]}" + (f" ({output})" if output else ""), file=sys.stderr, flush=True)
+                print(f"{how}: {words}: {told[how]}" + (f" ({os.path.relpath(output)})" if output else ""), file=sys.stderr, flush=True)
 
     def _watch(self):
         while not self._ended.wait(_LOOK_SECONDS):
@@ -132,8 +142,10 @@ class Watch(Callback):
         except UserError as error:
             raise SweepError(error) from error
         print(f"{config.study}: {self.total} run{'s' * (self.total != 1)}\n", flush=True)
-        self.board = sweep = Board(jobs.Jobs(config.hydra.sweep.dir, self.total))
+        told, queued = jobs.Jobs(config.hydra.sweep.dir, self.total), launchers.queue(config.hydra)
+        self.board = sweep = Board(told, queued)
         if not here:
+            signals.interrupt()
             self.board.watch()
 
     def on_job_start(self, config, **kwargs):

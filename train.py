@@ -24,6 +24,7 @@ def main(config):
 def prepare(config):
     # Imports stand where they are needed: `--help` answers before TensorFlow would have been read.
     from convzoo import data
+    from convzoo.studies import launchers
     from convzoo.training import backend, recipe
 
     config.data.update(data.found(config.data))
@@ -32,7 +33,7 @@ def prepare(config):
     settings = recipe.resolve(settings)
     if not config.plan:
         data.look(settings["data"])
-    precision = backend.start(config.precision)
+    precision = backend.start(config.precision, launchers.cores(config.launcher))
 
     from convzoo.analysis import pictures
     from convzoo.models import targets, zoo

@@ -1,10 +1,12 @@
 """A Hydra command whose mistakes are one line and exit code 2."""
 
+import contextlib
 import functools
 import logging
 import os
 import re
 import sys
+import traceback
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -19,8 +21,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .. import UserError
-from ..studies import files
-from ..studies.watch import RefusedError
+from ..studies import files, jobs, launchers, watch
 
 
 def run(main, name):
@@ -42,18 +43,26 @@ def run(main, name):
             raise _failures[0]
     except UserError as error:
         _fail(str(error))
-    except RefusedError as refused:
-        _fail(str(refused))
+    except watch.SweepError as ended:
+        _fail(str(ended))
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error, name))
     except KeyboardInterrupt as stop:
         kept = ": a run that had begun is kept as KILLED, and was not tested" if name == "train" else ""
-        print(f"stopped{kept}", file=sys.stderr)
+        print(f"stopped{f': {watch.sweep.leave()}' if _apart() else kept}", file=sys.stderr)
         sys.exit(getattr(stop, "exit_code", 130))
     except Exception as error:
         if _started:
             raise
+        if _apart() and (advice := watch.sweep.leave()):
+            first = str(error).strip().partition("\n")[0]
+            _fail(f"a job was lost; {advice}: {first}")
         _fail(_one_line(error, name))
+
+
+def _apart():
+    """Whether a sweep was begun here whose jobs run in other processes."""
+    return watch.sweep is not None and not _started
 
 
 _started, _failures = [], []
@@ -62,28 +71,31 @@ _started, _failures = [], []
 def job(function):
     """Wraps what `hydra.main` calls, so that an error is told once and in our words.
 
-    In a sweep each failing job says so at once, the others go on, and the sweep's exit code tells. A job that failed
-    returns a mapping with the error as `failed`.
+    In a sweep the others go on, and the sweep's exit code tells. A job that failed returns a mapping with the error as
+    `failed`; in a process of its own, what it prints goes into its folder, and one that a signal ended returns `stopped`.
     """
 
     @functools.wraps(function)
     def wrapped(config):
         hydra = HydraConfig.get()
+        sweep, here = hydra.mode.name == "MULTIRUN", launchers.here(hydra)
         _started.append(hydra.job.name)
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("convzoo").setLevel(logging.INFO)
-        try:
-            return function(config)
-        except Exception as error:
-            if hydra.mode.name == "MULTIRUN" and getattr(error, "elsewhere", False):
-                print(f"{' '.join(hydra.overrides.task)}: left out, {error}")
-                return {"elsewhere": True}
-            if hydra.mode.name == "MULTIRUN":
-                print(f"failed: {' '.join(hydra.overrides.task)}: {error}", file=sys.stderr)
-                if not hydra.launcher._target_.endswith("BasicLauncher"):
-                    raise  # in another process: what Hydra brings back from there tells ours
-            _failures.append(error)  # past Hydra, which would announce it in lines of its own
-            return {"failed": error}
+        with contextlib.nullcontext() if here else jobs.printing_to(hydra.runtime.output_dir):
+            logging.basicConfig(format="%(message)s")
+            logging.getLogger("convzoo").setLevel(logging.INFO)
+            try:
+                return function(config)
+            except Exception as error:
+                if sweep and getattr(error, "elsewhere", False):
+                    return {"elsewhere": str(error)}
+                if sweep and not isinstance(error, UserError):
+                    traceback.print_exc()
+                _failures.append(error)  # past Hydra, which would announce it in lines of its own
+                return {"failed": error}
+            except KeyboardInterrupt as stop:
+                if here or launchers.comes_again():
+                    raise
+                return {"stopped": str(stop) or "Ctrl-C"}
 
     return wrapped
 
@@ -96,6 +108,8 @@ def _fail(line):
 def _one_line(error, name):
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
+        if group == "hydra/launcher" and (lacks := launchers.missing(choice)):
+            return lacks
         return f"`{group}={choice}`: there is no such {group}; {_nearest(choice, error.options)}"
     if isinstance(error, OverrideParseException):
         return f"`{error.override}` is not of the form key=value"

@@ -1,104 +1,210 @@
 """What a person sees of a sweep, and what is kept of it beside its runs."""
 
 import contextlib
+import math
+import os
+import sys
+import threading
 import time
 from datetime import timedelta
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobStatus
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 
 from .. import UserError
 from ..tracking import EVERYDAY
-from . import files
+from ..training import signals
+from . import files, jobs, launchers
 from .estimate import estimate
 
+_LOOK_SECONDS = 1.0
 
-class RefusedError(BaseException):
-    """What ends a sweep before its first job; Hydra lets no `Exception` out of a callback."""
+
+class SweepError(BaseException):
+    """What ends a sweep with a line; Hydra lets no `Exception` out of a callback."""
+
+
+class Board:
+    """Says how a sweep stands: how many runs are done, running, failed, the best so far on validation, the time left.
+
+    Args:
+        told: the sweep's `Jobs`.
+        queued: whether its jobs go on in a queue when the command has ended.
+    """
+
+    def __init__(self, told, queued=False):
+        self.jobs, self.queued = told, queued
+        self._most, self._ended, self._thread = 0, threading.Event(), None
+
+    def watch(self):
+        """Looks by itself from now on, until `close`."""
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def look(self):
+        """Prints how it stands, if a job has ended or more run at a time than before."""
+        new = self.jobs.look()
+        for number in new:
+            self._tell(number, self.jobs.ended[number])
+        if new or len(self.jobs.running) > self._most:
+            print(f"── {self}\n", flush=True)
+        self._most = max(self._most, len(self.jobs.running))
+
+    def close(self):
+        """Looks for the last time; what is of no more use is removed."""
+        self._ended.set()
+        if self._thread:
+            self._thread.join()
+        self.look()
+        self.jobs.clear()
+
+    def leave(self):
+        """Closes before all have ended, and says what becomes of the others; "" if none has begun."""
+        self.close()
+        if not (self.jobs.ended or self.jobs.running):
+            return ""
+        return "jobs in the queue go on, and " * self.queued + "the same command makes what is missing"
+
+    def lacking(self):
+        """What stands between the sweep and its end, in words; "" if nothing does."""
+        runs = f"of {self.jobs.total} run{'s' * (self.jobs.total != 1)}"
+        words = [f"{len(found)} {runs} {how}" for how in ("failed", "stopped") if (found := self._which(how))]
+        return ", ".join(words)
+
+    def __str__(self):
+        ended, running = self.jobs.ended, self.jobs.running
+        found = [told for told in ended.values() if told.get("found")]
+        made = [told for told in ended.values() if told.get("found") is False]
+        words = [f"{len(made) + len(found)} of {self.jobs.total} done"]
+        words += [f"{len(running)} running"] * bool(running) + [f"{len(found)} before"] * bool(found)
+        words += [f"{len(which)} {how}" for how in ("failed", "stopped") if (which := self._which(how))]
+        words += [f"{len(which)} left to another process" for which in [self._which("elsewhere")] if which]
+        said = [", ".join(words)]
+        if scored := [told for told in made + found if told["val_accuracy"] is not None]:
+            best = max(scored, key=lambda told: told["val_accuracy"])
+            said.append(f"best on validation: {best['val_accuracy']:.2%}, {best['name']}")
+        if made and len(ended) < self.jobs.total:
+            said.append(f"about {timedelta(seconds=round(self._left(made)))} left")
+        return "; ".join(said)
+
+    def _left(self, made):
+        """Seconds left, if the other runs take as long as these and as many go on at a time as do now."""
+        mean = sum(told["ended"] - told["begun"] for told in made) / len(made)
+        running, now = self.jobs.running.values(), time.time()
+        waiting = self.jobs.total - len(self.jobs.ended) - len(running)
+        return (waiting * mean + sum(max(0, mean - (now - told["begun"])) for told in running)) / max(1, len(running))
+
+    def _which(self, how):
+        return [told for told in self.jobs.ended.values() if how in told]
+
+    def _tell(self, number, told):
+        words, output = " ".join(told["words"]), self.jobs.output(number)
+        if "elsewhere" in told:
+            print(f"{words}: left out, {told['elsewhere']}")
+        for how in ("failed", "stopped"):
+            if how in told:
+                print(
+                    f"{how}: {words}: {told[how]}" + (f" ({os.path.relpath(output)})" if output else ""),
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+    def _watch(self):
+        while not self._ended.wait(_LOOK_SECONDS):
+            self.look()
 
 
 class Watch(Callback):
-    """Counts the runs of a sweep: how many, done, failed, the best so far on validation, the time left.
+    """Begins and ends a sweep, and each of its jobs in the process that makes it.
 
-    A job returns a mapping: `failed`, the error; or `elsewhere`, where another process makes its run; or its `name`,
-    its `val_accuracy` or None, and whether it was `found` done. The study's page is laid out before the first, and a
-    job that fails before its run begins is recorded.
+    A job returns a mapping: `failed`, the error; `stopped`, the signal; `elsewhere`, why another process makes its run;
+    or its `name`, its `val_accuracy` or None, and whether it was `found` done. The study's page is laid out before the
+    first, and a job that fails before its run begins is recorded.
     """
 
-    total = None  # in a process that runs one job of many
+    board = page = total = None  # in a process that makes one job of many
+
+    def __getstate__(self):
+        return {}
+
+    def on_run_start(self, config, **kwargs):
+        if not launchers.here(config.hydra):
+            raise SweepError("`launcher` is for a sweep: -m before its settings, or the `study=` of a file")
 
     def on_multirun_start(self, config, **kwargs):
-        from ..tracking import study
-
-        with_values = _swept(config.hydra.overrides.task)
-        self.total, self.made, self.found, self.failed, self.elsewhere = 1, 0, 0, 0, 0
-        for values in with_values.values():
-            self.total *= values
-        self.seconds, self.best, self.page = 0.0, None, None
-        if config.plan:
-            return
+        global sweep
+        swept = _swept(config.hydra.overrides.task)
+        self.total, here = math.prod(swept.values()), launchers.here(config.hydra)
         try:
-            if config.study != EVERYDAY:
-                if not isinstance(config.study, str):
-                    raise UserError(f"`study` must be a name. Received: study={config.study!r}")
-                file = files.read(config.study, [source.path for source in config.hydra.runtime.config_sources])
-                self.page = study.begin(config.tracking.uri, config.study, list(with_values), file)
-            print(f"{config.study}: {estimate(config, here=True)}\n", flush=True)
+            launchers.check(config.launcher)
+            if config.plan:
+                if not here:
+                    raise UserError("`plan` prints here: leave out `launcher`")
+                return
+            self._begin(config, list(swept), here)
+            print(f"{config.study}: {estimate(config, launchers.on_this_machine(config.hydra))}\n", flush=True)
         except UserError as error:
-            raise RefusedError(error) from error
+            raise SweepError(error) from error
+        told, queued = jobs.Jobs(config.hydra.sweep.dir, self.total), launchers.queue(config.hydra)
+        self.board = sweep = Board(told, queued)
+        if not here:
+            signals.interrupt()
+            self.board.watch()
 
     def on_job_start(self, config, **kwargs):
-        self.begun = time.monotonic()
         if config.plan and self.total is not None:
             print(f"\n── {' '.join(config.hydra.overrides.task)}")
+        if config.plan or config.hydra.mode != RunMode.MULTIRUN:
+            return
+        os.chdir(config.hydra.runtime.cwd)  # a cluster's worker begins in a folder of its own
+        jobs.begin(config.hydra.runtime.output_dir, config.hydra.overrides.task)
 
     def on_job_end(self, config, job_return, **kwargs):
-        if config.plan:
+        if config.plan or config.hydra.mode != RunMode.MULTIRUN:
             return
         done = job_return.status == JobStatus.COMPLETED
         outcome = job_return.return_value if done else {"failed": job_return._return_value}
         if "failed" in outcome:
-            self._keep(config, job_return.overrides, outcome["failed"])
-        if self.total is not None:
-            self._count(outcome)
+            self._keep(config, outcome["failed"])
+            outcome = {"failed": str(outcome["failed"])}  # not every error can be sent from process to process
+        job_return.return_value, job_return.status = outcome, JobStatus.COMPLETED
+        jobs.end(config.hydra.runtime.output_dir, outcome)
+        if self.board:
+            self.board.look()
 
     def on_multirun_end(self, config, **kwargs):
-        if config.study == EVERYDAY or config.plan:
+        if config.plan:
             return
-        print(f"the report: python evaluate.py study={config.study}")
-        print(f"to see the runs: {self.page}")
+        self.board.close()
+        if config.study != EVERYDAY:
+            print(f"the report: python evaluate.py study={config.study}")
+            print(f"to see the runs: {self.page}", flush=True)
+        if lacking := self.board.lacking():
+            raise SweepError(lacking)
 
-    def _keep(self, config, words, error):
+    def _begin(self, config, swept, here):
         from ..tracking import study
 
-        if config.study != EVERYDAY and HydraConfig.get().mode.name == "MULTIRUN":
-            with contextlib.suppress(Exception):  # a store that is gone: the sweep has told the failure itself
-                telling = files.telling(HydraConfig.get(), config.study)  # the name that it has once it is done
-                study.keep_failure(config.tracking.uri, config.study, list(words), error, telling)
+        if not isinstance(config.study, str):
+            raise UserError(f"`study` must be a name. Received: study={config.study!r}")
+        if config.study != EVERYDAY:
+            file = files.read(config.study, [source.path for source in config.hydra.runtime.config_sources])
+            self.page = study.begin(config.tracking.uri, config.study, swept, file)
+        elif not here:
+            study.make(config.tracking.uri, config.study)  # before many workers would
 
-    def _count(self, outcome):
-        if "failed" in outcome:
-            self.failed += 1
-        elif "elsewhere" in outcome:
-            self.elsewhere += 1
-        else:
-            self.found += outcome["found"]
-            self.made += not outcome["found"]
-            self.seconds += 0 if outcome["found"] else time.monotonic() - self.begun
-            if outcome["val_accuracy"] is not None:
-                self.best = max(self.best or outcome, outcome, key=lambda each: each["val_accuracy"])
-        words = [f"{self.made + self.found} of {self.total} done"]
-        words += [f"{self.found} before"] * bool(self.found) + [f"{self.failed} failed"] * bool(self.failed)
-        words += [f"{self.elsewhere} left to another process"] * bool(self.elsewhere)
-        said = [", ".join(words)]
-        if self.best:
-            said.append(f"best on validation: {self.best['val_accuracy']:.2%}, {self.best['name']}")
-        left = self.total - self.made - self.found - self.failed - self.elsewhere
-        if self.made and left:
-            said.append(f"about {timedelta(seconds=round(left * self.seconds / self.made))} left")
-        print(f"── {'; '.join(said)}\n", flush=True)
+    def _keep(self, config, error):
+        from ..tracking import study
+
+        if config.study != EVERYDAY:
+            with contextlib.suppress(Exception):  # a store that is gone: the sweep tells the failure itself
+                telling = files.telling(config.hydra, config.study)  # the name that it has once it is done
+                study.keep_failure(config.tracking.uri, config.study, config.hydra.overrides.task, error, telling)
+
+
+sweep = None  # the `Board` of the sweep that was begun in this process
 
 
 def _swept(words):

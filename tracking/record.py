@@ -9,6 +9,7 @@ _IDLE = {
     "recipe": ("name", "preprocess", "epochs", "batch_size", "learning_rate"),
     "data": ("directory", "epochs", "augment", "class_names"),
 }
+_SILENT = ("tracking.", "launcher.", "hydra.", "data.directory")
 
 
 def record(settings, network, axes, plan, pictures, precision, backend, typed=()):
@@ -60,7 +61,7 @@ def record(settings, network, axes, plan, pictures, precision, backend, typed=()
 
 
 def _below(key):
-    return "." in key and key[0].isalpha() and not key.startswith(("tracking.", "hydra.", "data.directory"))
+    return "." in key and key[0].isalpha() and not key.startswith(_SILENT)
 
 
 def _digest(value):

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -34,7 +35,7 @@ def run_name(model, seed, overrides):
         seed: the run's seed.
         overrides: what was typed, as `key=value` words.
     """
-    silent = ("model=", "seed=", "study=", "tracking.", "plan=", "hydra.", "data.directory=")
+    silent = ("model=", "seed=", "study=", "tracking.", "plan=", "launcher", "hydra.", "data.directory=")
     typed = [word.lstrip("+") for word in overrides if not word.lstrip("+").startswith(silent)]
     return " ".join([model, *typed, f"seed={seed}"])
 
@@ -272,6 +273,8 @@ def open_store(uri):
     for name in ("mlflow", "alembic"):  # importing it sets its own level
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
+        if (path := _sqlite_path(uri)) and not path.exists():
+            _create(path)
         client = mlflow.MlflowClient(uri)
         client.search_experiments(max_results=1)
     except Exception as error:
@@ -281,16 +284,31 @@ def open_store(uri):
 
 def experiment_of(client, uri, study):
     """The id of a study's experiment, made if it is not there."""
-    if found := client.get_experiment_by_name(study):
-        if found.lifecycle_stage == "deleted":
-            raise UserError(f"`study={study}`: this experiment was deleted in MLflow; restore it or take another name")
-        return found.experiment_id
-    path = _sqlite_path(uri)
-    return client.create_experiment(
-        study,
-        (path.parent / "mlartifacts").as_uri() if path else None,
-        {"mlflow.experimentKind": "custom_model_development"},  # MLflow's pages open for training, not for chats
-    )
+    if not client.get_experiment_by_name(study):
+        path = _sqlite_path(uri)
+        place = (path.parent / "mlartifacts").as_uri() if path else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages open for training, not for chats
+        try:
+            return client.create_experiment(study, place, kind)
+        except _mlflow_error():
+            if not client.get_experiment_by_name(study):  # else another worker was quicker
+                raise
+    found = client.get_experiment_by_name(study)
+    if found.lifecycle_stage == "deleted":
+        raise UserError(f"`study={study}`: this experiment was deleted in MLflow; restore it or take another name")
+    return found.experiment_id
+
+
+def _create(path):
+    """Makes an empty store and puts it in place in one step: two processes that fill the tables of one tear it."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        made, whole = Path(folder) / "made.db", Path(folder) / "whole.db"
+        mlflow.MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
+        shutil.copyfile(made, whole)  # MLflow keeps the other open
+        with contextlib.suppress(FileExistsError):
+            os.link(whole, path)
 
 
 def _is_server(uri):

@@ -128,6 +128,11 @@ def said(uri, study):
     return json.loads(text) if text else None
 
 
+def make(uri, study):
+    """Makes a study's experiment, and the store, if they are not there."""
+    experiment_of(open_store(uri), uri, study)
+
+
 def begin(uri, study, swept, file=None):
     """Lays out a study's page in MLflow, and writes down what its file says unless that was done before.
 
@@ -172,7 +177,7 @@ def keep_failure(uri, study, words, error, telling=None):
     """
     if hasattr(error, "run_id"):
         return
-    params = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
+    params = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word and not word.startswith("launcher"))
     name = run_name(params.pop("model", "?"), params.get("seed", 0), words if telling is None else telling)
     known = results(uri, study, "attributes.status = 'FAILED'") if _study(uri, study)[1] else []
     if any((each.name, each.failure) == (name, failure(error)) for each in known):

@@ -17,11 +17,12 @@ _NOISE = re.compile(
 )
 
 
-def start(precision):
+def start(precision, cores=None):
     """Imports Keras with its backend and sets the dtype policy.
 
     Args:
         precision: "float32", "mixed_bfloat16", or "auto": bfloat16 where the processor multiplies it in hardware.
+        cores: how many it may use, if it has not begun and the environment does not say; None is all.
 
     Returns:
         The name of the dtype policy in force.
@@ -31,6 +32,8 @@ def start(precision):
     """
     if precision not in PRECISIONS:
         raise UserError(f"`precision` must be one of {', '.join(PRECISIONS)}. Received: {precision!r}")
+    if cores:
+        _share(cores)
     with _without_noise():
         import keras
 
@@ -44,6 +47,13 @@ def start(precision):
     keras.utils.clear_session()  # runs of one process share no graph and no names; it forgets the policy too
     keras.config.set_dtype_policy(policy)
     return policy
+
+
+def _share(cores):
+    """Threads for so many cores: each library takes all by itself, and workers that do so wait for one another."""
+    # TensorFlow's two pools; OpenMP, so torch and oneDNN; XLA, so JAX.
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "NPROC"):
+        os.environ.setdefault(name, str(cores))
 
 
 def random_states():

@@ -72,7 +72,7 @@ RULES = {
 KEYS = {
     "": (
         "model pooling stride dropout input_dropout data recipe epochs batch_size learning_rate seed precision "
-        "select test_shift plan allow study rerun resume checkpoints tracking"
+        "select test_shift plan allow study rerun resume launcher checkpoints tracking"
     ).split(),
     "pooling": "kind row".split(),
     "recipe": ["name", "epochs", "batch_size", "learning_rate"]

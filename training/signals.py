@@ -32,6 +32,17 @@ class Interrupts:
         print("\nending after this step; once more ends at once", file=sys.stderr, flush=True)
 
 
+def interrupt():
+    """From now on each of `SIGNALS` raises `Interrupted` at once, unless the process was started to ignore it."""
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number, frame):
+    raise Interrupted(number)
+
+
 @contextlib.contextmanager
 def interrupting():
     """Yields `Interrupts`: within it one of `SIGNALS` waits until `check` is called, or the end; a second does not.

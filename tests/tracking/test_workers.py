@@ -1,0 +1,74 @@
+"""Eight processes that write into one store at once."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import mlflow
+import pytest
+
+WORKERS, RUNS, EPOCHS = 8, 2, 5
+CODE = f"""
+import sys
+from convzoo.tracking.run import Run
+for i in range({RUNS}):
+    with Run(sys.argv[1], "race", f"{{sys.argv[2]}}-{{i}}", {{"i": i}}, {{"identity": "x"}}) as run:
+        for epoch in range({EPOCHS}):
+            run.epoch(epoch, {{"train_loss": epoch}})
+        run.text("words", "config.yaml")
+"""
+
+
+@contextlib.contextmanager
+def server(folder):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = f"server --workers 2 --port {port} --backend-store-uri sqlite:///server.db --artifacts-destination kept"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *words.split()],
+        cwd=folder,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 90
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+                break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["file", "server"])
+def test_eight_writers_lose_nothing_from_the_very_first(tmp_path, kind):
+    with server(tmp_path) if kind == "server" else contextlib.nullcontext("sqlite:///mlflow.db") as uri:
+        writers = [
+            subprocess.Popen([sys.executable, "-c", CODE, uri, str(number)], cwd=tmp_path, stderr=subprocess.PIPE)
+            for number in range(WORKERS)
+        ]
+        for writer in writers:
+            err = writer.communicate(timeout=240)[1]
+            assert writer.returncode == 0, err.decode()[-2000:]
+        client = mlflow.MlflowClient(uri if kind == "server" else f"sqlite:///{tmp_path}/mlflow.db")
+        (race,) = [each for each in client.search_experiments() if each.name == "race"]
+        runs = client.search_runs([race.experiment_id])
+        assert sorted(run.info.run_name for run in runs) == sorted(
+            f"{number}-{i}" for number in range(WORKERS) for i in range(RUNS)
+        )
+        for run in runs:
+            assert run.info.status == "FINISHED"
+            losses = client.get_metric_history(run.info.run_id, "train_loss")
+            assert [(point.step, point.value) for point in losses] == [(e, e) for e in range(EPOCHS)]
+            assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["config.yaml"]
+    assert not list(tmp_path.glob(".mlflow.db-*"))

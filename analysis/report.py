@@ -58,7 +58,7 @@ class Report:
     def claims(self):
         """A line for each claim."""
         return [
-            f"{each.verdict.upper()}: {each.says} ({_named(each.metric)}, by {_points(each.by)} or more). {each.why}"
+            f"{each.verdict.upper()}: {each.says} ({_named(each.metric)}, {_margin(each.by)}). {each.why}"
             for each in self.judgements
         ]
 
@@ -229,6 +229,10 @@ def _difference(each):
         str(seen.n),
         p,
     ]
+
+
+def _margin(by):
+    return f"by {_points(by)} or more" if by >= 0 else f"no more than {_points(-by)} worse"
 
 
 def _named(metric, space=" "):

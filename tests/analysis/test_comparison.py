@@ -146,6 +146,10 @@ def test_a_claim_may_be_of_another_metric():
     (line,) = (line for line in str(report).splitlines() if line.startswith("0.5 "))
     assert "50.00%" in line
     assert "74.90%" in line
+    of_it["by"] = -0.005
+    assert "SUPPORTED: a claim (shift consistency, no more than 0.50 points worse)" in str(
+        Report("mine", runs, {"claims": [of_it]})
+    )
     assert "two random circular shifts of up to 4 pixels" in str(report)
     assert set(report.figures()) == {"cells.png", "cells_shift_consistency.png"}
     assert report.csv().splitlines()[0] == "dropout,seed,test_accuracy,test_shift_consistency,parameters,macs"

@@ -1,7 +1,7 @@
 """What the jobs of a sweep tell of themselves, whichever process or machine makes them: a file in each one's folder.
 
-    multirun/DATE/NUMBER/job.json      when it began, then how it ended
-    multirun/DATE/NUMBER/output.txt    what it printed, unless it ran where the command was given
+multirun/DATE/NUMBER/job.json      when it began, then how it ended
+multirun/DATE/NUMBER/output.txt    what it printed, unless it ran where the command was given
 """
 
 import contextlib

@@ -131,8 +131,12 @@ def test_what_slurm_cancels_or_a_machine_loses_the_same_command_completes(tmp_pa
     out, _ = finished(*words, cwd=tmp_path)
     assert "2 of 2 done; best" in out
     client, recorded = runs(tmp_path)
-    assert sorted((run.info.status, run.data.params["seed"]) for run in recorded) == [("FINISHED", "0"), ("FINISHED", "1")]
+    assert sorted((run.info.status, run.data.params["seed"]) for run in recorded) == [
+        ("FINISHED", "0"),
+        ("FINISHED", "1"),
+    ]
     for run in recorded:
+        assert run.info.status == "FINISHED"
         assert [p.step for p in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(1, 41))
 
 

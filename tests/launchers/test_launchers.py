@@ -136,6 +136,7 @@ def test_what_slurm_cancels_or_a_machine_loses_the_same_command_completes(tmp_pa
         ("FINISHED", "1"),
     ]
     for run in recorded:
+        assert run.info.status == "FINISHED"
         assert [p.step for p in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(1, 41))
 
 

@@ -1,5 +1,6 @@
 """Starting the backend: noise is held back, warnings are not; precision follows the hardware."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -51,3 +52,35 @@ def test_starting_says_nothing_where_all_is_well():
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("given", "threads"), [({}, "3"), ({"OMP_NUM_THREADS": "5"}, "5")])
+def test_cores_are_threads_unless_the_environment_says_otherwise(given, threads):
+    code = "import os; from convzoo.training import backend; backend.start('float32', 3); print(dict(os.environ))"
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "NPROC")
+    environment = {key: value for key, value in os.environ.items() if key not in names} | given
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    told = ast.literal_eval(done.stdout)
+    assert [told[name] for name in names] == ["3", "3", threads, "3"]
+
+
+def test_tensorflow_takes_no_more_threads_than_it_has_cores():
+    pytest.importorskip("tensorflow")
+    code = (
+        "import sys, pathlib\n"
+        "from convzoo.training import backend\n"
+        "backend.start('float32', int(sys.argv[1]))\n"
+        "import tensorflow as tf\n"
+        "tf.reduce_sum(tf.linalg.matmul(tf.ones((400, 400)), tf.ones((400, 400))))\n"
+        "print(len(list(pathlib.Path('/proc/self/task').iterdir())))\n"
+    )
+    environment = {"KERAS_BACKEND": "tensorflow"} | {k: v for k, v in os.environ.items() if "NUM_THREADS" not in k}
+    few, many = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", code, cores], capture_output=True, text=True, check=True, env=environment
+            ).stdout
+        )
+        for cores in ("1", "9")
+    )
+    assert many - few >= 8

@@ -226,14 +226,15 @@ def equivariance_errors(model, plan, stages, images):
 
     Returns:
         Mapping from the shift in pixels to two lists, one value a stage: of whole maps, and of the cells alone that saw
-        neither padding nor the seam of the shift, NaN where there are none. The shifts are 1 pixel, and as many as lie
-        between neighbours of the coarsest map, by which every map moves a whole number of cells.
+        neither padding nor the seam of the shift, NaN where there are none. The shifts are 1 pixel, and the largest
+        distance between neighbours of a map within a quarter of the picture: by it all maps but coarser ones move a
+        whole number of cells.
     """
     rows = [stage.row for stage in stages]
     if not rows:
         return {}
     before, errors = inside.outputs(model, plan, images, rows), {}
-    for shift in sorted({1, max(row.jump[1] for row in rows if row.output_shape[1] > 1 or row is rows[0])}):
+    for shift in sorted({1, max([row.jump[1] for row in rows if row.jump[1] <= images.shape[2] / 4], default=1)}):
         after = inside.outputs(model, plan, np.roll(images, shift, axis=2), rows)
         whole, inner = [], []
         for one, other, row in zip(before, after, rows, strict=True):

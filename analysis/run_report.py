@@ -6,6 +6,7 @@ import io
 import json
 import math
 import time
+from functools import partial
 
 import numpy as np
 from scipy.special import softmax
@@ -58,25 +59,19 @@ class RunReport:
         images: how many test images are shifted, drawn at random and the same every time.
         border: what comes in, as `convzoo.analysis.shift` says.
         image_index: of the test image that is followed through the network.
-        say: called with a line before what takes long.
+        say: called with a line before what takes long; None prints it.
 
     Raises:
         UserError: `shift`, `images`, `border` or `image_index` cannot be.
     """
 
     def __init__(
-        self, name, data, model, scores, *, loss=None, shift=4, images=500, border="circular", image_index=0, say=print
+        self, name, data, model, scores, *, loss=None, shift=4, images=500, border="circular", image_index=0, say=None
     ):
-        test = data.test
+        test, say = data.test, say or partial(print, flush=True)
         _check(test, shift, images, border, image_index)
-        self.name, self.model, self.test, self.class_names, self.index = (
-            name,
-            model,
-            test,
-            data.class_names,
-            image_index,
-        )
-        self.about = [data.source]
+        self.name, self.model, self.test, self.class_names = name, model, test, data.class_names
+        self.index, self.about = image_index, [data.source]
         if loss:
             self.about.append(
                 f"trained by {loss}: the softmax of its scores, which confidence means here, was never asked to be one"
@@ -127,7 +122,7 @@ class RunReport:
             ),
             "reliability": pictures.reliability(self.calibration, self.name),
             "accuracy_under_shift": pictures.accuracy_under_shift(self.under_shift, self.name),
-            "equivariance": pictures.equivariance(self.stages, self.errors, self.name),
+            "equivariance": pictures.equivariance(self.stages, self.errors, self.name) if self.errors else None,
             "filters": None if kernel is None else pictures.filters(kernel, self.name),
         }
         image, true = self.test.x[self.index], self.class_names[self.test.y[self.index]]

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import time
+from functools import partial
 
 import numpy as np
 from scipy.special import softmax
@@ -58,25 +59,19 @@ class RunReport:
         images: how many test images are shifted, drawn at random and the same every time.
         border: what comes in, as `convzoo.analysis.shift` says.
         image_index: of the test image that is followed through the network.
-        say: called with a line before what takes long.
+        say: called with a line before what takes long; None prints it.
 
     Raises:
         UserError: `shift`, `images`, `border` or `image_index` cannot be.
     """
 
     def __init__(
-        self, name, data, model, scores, *, loss=None, shift=4, images=500, border="circular", image_index=0, say=print
+        self, name, data, model, scores, *, loss=None, shift=4, images=500, border="circular", image_index=0, say=None
     ):
-        test = data.test
+        test, say = data.test, say or partial(print, flush=True)
         _check(test, shift, images, border, image_index)
-        self.name, self.model, self.test, self.class_names, self.index = (
-            name,
-            model,
-            test,
-            data.class_names,
-            image_index,
-        )
-        self.about = [data.source]
+        self.name, self.model, self.test, self.class_names = name, model, test, data.class_names
+        self.index, self.about = image_index, [data.source]
         if loss:
             self.about.append(
                 f"trained by {loss}: the softmax of its scores, which confidence means here, was never asked to be one"
@@ -127,7 +122,7 @@ class RunReport:
             ),
             "reliability": pictures.reliability(self.calibration, self.name),
             "accuracy_under_shift": pictures.accuracy_under_shift(self.under_shift, self.name),
-            "equivariance": pictures.equivariance(self.stages, self.errors, self.name),
+            "equivariance": pictures.equivariance(self.stages, self.errors, self.name) if self.errors else None,
             "filters": None if kernel is None else pictures.filters(kernel, self.name),
         }
         image, true = self.test.x[self.index], self.class_names[self.test.y[self.index]]
@@ -226,14 +221,15 @@ def equivariance_errors(model, plan, stages, images):
 
     Returns:
         Mapping from the shift in pixels to two lists, one value a stage: of whole maps, and of the cells alone that saw
-        neither padding nor the seam of the shift, NaN where there are none. The shifts are 1 pixel, and as many as lie
-        between neighbours of the coarsest map, by which every map moves a whole number of cells.
+        neither padding nor the seam of the shift, NaN where there are none. The shifts are 1 pixel, and the largest
+        distance between neighbours of a map within a quarter of the picture: by it all maps but coarser ones move a
+        whole number of cells.
     """
     rows = [stage.row for stage in stages]
     if not rows:
         return {}
     before, errors = inside.outputs(model, plan, images, rows), {}
-    for shift in sorted({1, max(row.jump[1] for row in rows if row.output_shape[1] > 1 or row is rows[0])}):
+    for shift in sorted({1, max([row.jump[1] for row in rows if row.jump[1] <= images.shape[2] / 4], default=1)}):
         after = inside.outputs(model, plan, np.roll(images, shift, axis=2), rows)
         whole, inner = [], []
         for one, other, row in zip(before, after, rows, strict=True):

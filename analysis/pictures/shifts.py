@@ -42,7 +42,7 @@ def equivariance(stages, errors, title):
             part, NaN where there is none.
         title: what stands above.
     """
-    figure = Figure(figsize=(max(6, 0.55 * len(stages) + 2.5), 3.8), layout="constrained")
+    figure = Figure(figsize=(max(7, 0.5 * len(stages) + 4), 3.8), layout="constrained")
     axes = figure.subplots()
     for number, (shift, parts) in enumerate(errors.items()):
         moved = f"{shift} pixel{'s' * (shift != 1)} to the right"
@@ -55,5 +55,6 @@ def equivariance(stages, errors, title):
     axes.set(ylabel="‖f(Tx) − Tf(x)‖ / ‖f(x)‖", xlabel="layer  /pixels between its neighbouring units")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(title="the picture moves by", fontsize=8, title_fontsize=8)
+    legend = dict(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, title_fontsize=8)
+    axes.legend(title="the picture moves by", **legend)
     return figure

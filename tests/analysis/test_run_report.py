@@ -3,6 +3,7 @@
 import csv
 import io
 
+import keras
 import numpy as np
 import pytest
 
@@ -119,3 +120,11 @@ def test_an_answer(network, noise):
 def test_what_cannot_be(network, noise, options, told):
     with pytest.raises(UserError, match=told):
         RunReport("a run", data(noise(10, (32, 32, 1))), network("lenet")[0], corner, **options)
+
+
+def test_a_network_without_a_map_has_no_pictures_of_maps(noise):
+    inputs = keras.Input((8, 8, 1), dtype="uint8")
+    model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))))
+    report = RunReport("a run", data(noise(10, (8, 8, 1))), model, corner, shift=1, say=lambda line: None)
+    maps = {"filters.png", "feature_maps.png", "receptive_field.png", "equivariance.png"}
+    assert set(report.figures()) == PICTURES - maps

@@ -1,5 +1,6 @@
 """A registered model, loaded from the registry and served by a real server."""
 
+import importlib
 import json
 import os
 import socket
@@ -17,6 +18,7 @@ import pytest
 
 from convzoo import UserError
 from convzoo.layers import MaxPooling2D
+from convzoo.models import targets
 from convzoo.tracking import registry
 from convzoo.tracking.run import Run, find
 
@@ -48,6 +50,7 @@ def run(tmp_path_factory):
 def at(run, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", run[1])
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", run[1])
+    return run[1]
 
 
 def test_it_answers_with_class_and_probabilities(at):
@@ -74,6 +77,24 @@ def test_a_second_one_is_the_next_version(run):
 def test_a_name_that_mlflow_does_not_take(run):
     with pytest.raises(UserError, match="`register=a/b`"):
         registry.register(run[0], "a/b", NAMES, (4, 4, 3))
+
+
+def test_a_model_with_a_layer_of_ones_own_is_loaded_with_it(at, tmp_path, monkeypatch):
+    code = "import keras\nclass Doubled(keras.layers.Layer):\n    def call(self, x):\n        return 2 * x\n"
+    (tmp_path / "doubled_layer.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    inputs = keras.Input((4, 4, 1), dtype="uint8")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, importlib.import_module("doubled_layer").Doubled()(keras.layers.Dense(2)(x)))
+    with Run(at, "study", "doubled", {}, {}) as made:
+        made.save_model(model)
+    registry.register(find(at, made.id), "doubled", NAMES, (4, 4, 1), ["doubled_layer.Doubled"])
+    try:
+        (answer,) = mlflow.pyfunc.load_model("models:/doubled/1").predict(PICTURES[:1, ..., :1])
+    finally:
+        targets.OWN.pop("Doubled", None)
+        targets.ALLOWED.pop("doubled_layer.Doubled", None)
+    assert answer["probabilities"] == pytest.approx({"dark": 0.5, "bright": 0.5})  # black, and no bias
 
 
 @pytest.mark.slow

@@ -114,3 +114,4 @@ def test_every_study_at_hand_composes(name):
 def test_what_is_swept():
     words = ["a=1,2,3", "seed=range(4)", "b=x", "c.d=[1,2],[3]"]
     assert _swept(words) == {"a": 3, "seed": 4, "c.d": 2}
+    assert _swept([*words, "seed=1", "a=1,2"]) == {"c.d": 2, "a": 2}  # the last word for a key counts, as for Hydra

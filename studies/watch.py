@@ -206,7 +206,9 @@ sweep = None  # the `Board` of the sweep that was begun in this process
 
 def _swept(words):
     """Mapping from each key that a sweep's words vary to how many values it has."""
-    overrides = OverridesParser.create().parse_overrides(list(words))
-    return {
-        each.key_or_group: len(list(each.sweep_string_iterator())) for each in overrides if each.is_sweep_override()
-    }
+    swept = {}
+    for each in OverridesParser.create().parse_overrides(list(words)):
+        swept.pop(each.key_or_group, None)  # the last word for a key counts
+        if each.is_sweep_override():
+            swept[each.key_or_group] = len(list(each.sweep_string_iterator()))
+    return swept

@@ -150,3 +150,4 @@ def test_every_network_of_a_study_can_be_planned(path):
 def test_what_is_swept():
     words = ["a=1,2,3", "seed=range(4)", "b=x", "c.d=[1,2],[3]"]
     assert _swept(words) == {"a": 3, "seed": 4, "c.d": 2}
+    assert _swept([*words, "seed=1", "a=1,2"]) == {"c.d": 2, "a": 2}  # the last word for a key counts, as for Hydra

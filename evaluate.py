@@ -29,7 +29,7 @@ def report_study(config):
     from convzoo.analysis.page import write
     from convzoo.analysis.report import Report
     from convzoo.tracking import study
-    from convzoo.tracking.run import how_to_open
+    from convzoo.tracking.store import how_to_open
 
     uri, name = config.tracking.uri, str(config.study)
     report = Report(name, study.results(uri, name), study.said(uri, name))
@@ -74,7 +74,7 @@ def test_again(config, run, model, data_config):
     from convzoo.analysis.page import write
     from convzoo.analysis.run_report import RunReport
     from convzoo.data import load
-    from convzoo.tracking.run import how_to_open
+    from convzoo.tracking.store import how_to_open
     from convzoo.training import fit
 
     data = load(data_config)

@@ -15,7 +15,7 @@ from convzoo.configs import command
 def main(config):
     outcome = prepare(config)
     if outcome and HydraConfig.get().mode != RunMode.MULTIRUN:
-        from convzoo.tracking.run import how_to_open
+        from convzoo.tracking.store import how_to_open
 
         print(f"\nto see the run: {how_to_open(config.tracking.uri, outcome['experiment'], outcome['run'])}")
     return outcome
@@ -37,7 +37,7 @@ def prepare(config):
 
     from convzoo.analysis import pictures
     from convzoo.models import targets, zoo
-    from convzoo.tracking.run import check_store
+    from convzoo.tracking.store import check_store
     from convzoo.training import preprocess
 
     targets.allow(settings["allow"], HydraConfig.get().overrides.task)

@@ -91,7 +91,7 @@ def job(function):
                     return {"elsewhere": str(error)}
                 if sweep and not isinstance(error, UserError):
                     traceback.print_exc()
-                _failures.append(error)  # past Hydra, which would announce it in lines of its own
+                _failures[:] = _failures or [error]  # past Hydra, which would announce it in lines of its own
                 return {"failed": error}
             except KeyboardInterrupt as stop:
                 if here or launchers.comes_again():

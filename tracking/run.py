@@ -4,27 +4,19 @@ import contextlib
 import getpass
 import hashlib
 import json
-import logging
-import os
-import re
-import shutil
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 from omegaconf import OmegaConf
 
 from .. import UserError
-from . import dashboard, environment
+from . import environment
+from .store import check_store, experiment_of, mlflow_error, open_store, sqlite_path
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 MODEL = "model.keras"
-_HEALTH_SECONDS = 5
 
 
 def run_name(model, seed, overrides):
@@ -89,7 +81,7 @@ class Recorded:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = self.client.download_artifacts(self.id, name, folder)
-            except (OSError, _mlflow_error()) as error:
+            except (OSError, mlflow_error()) as error:
                 raise UserError(self._without(name)) from error
             yield path
 
@@ -217,7 +209,7 @@ def find(uri, run_id):
         UserError: there is no such run.
     """
     check_store(uri)
-    if (path := _sqlite_path(uri)) and not path.exists():
+    if (path := sqlite_path(uri)) and not path.exists():
         raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
     client = open_store(uri)
     if run_id == "latest":
@@ -233,100 +225,8 @@ def find(uri, run_id):
         return Recorded(client, found[0].info)
     try:
         return Recorded(client, client.get_run(run_id).info)
-    except _mlflow_error() as error:
+    except mlflow_error() as error:
         raise UserError(f"there is no run {run_id!r} in {uri}; `run=latest` is the newest finished one") from error
-
-
-def how_to_open(uri, experiment_id, run_id=None):
-    """How to see a run, or the charts of an experiment's runs, in MLflow's pages."""
-    page = f"#/experiments/{experiment_id}/runs" + (f"/{run_id}" if run_id else dashboard.query("convzoo-runs"))
-    if _is_server(uri):
-        return f"{uri.rstrip('/')}/{page}"
-    return f"\n  mlflow server --workers 1 --backend-store-uri {uri}\n  http://127.0.0.1:5000/{page}"
-
-
-def check_store(uri):
-    """Refuses a store that cannot be there, before anything is waited for.
-
-    Raises:
-        UserError: naming `tracking.uri`.
-    """
-    if _is_server(uri):
-        _check_server(uri)
-    elif not (path := _sqlite_path(uri)):
-        raise UserError(f"`tracking.uri` must be sqlite:///file or the address of a server. Received: {uri!r}")
-    elif not path.parent.is_dir():
-        raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
-
-
-def open_store(uri):
-    """MLflow's client of a store.
-
-    Raises:
-        UserError: it cannot be reached or opened.
-    """
-    check_store(uri)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    import mlflow
-
-    for name in ("mlflow", "alembic"):  # importing it sets its own level
-        logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        if (path := _sqlite_path(uri)) and not path.exists():
-            _create(path)
-        client = mlflow.MlflowClient(uri)
-        client.search_experiments(max_results=1)
-    except Exception as error:
-        raise UserError(f"`tracking.uri={uri}` cannot be opened: {str(error).strip().splitlines()[0]}") from error
-    return client
-
-
-def experiment_of(client, uri, study):
-    """The id of a study's experiment, made if it is not there."""
-    if not client.get_experiment_by_name(study):
-        path = _sqlite_path(uri)
-        place = (path.parent / "mlartifacts").as_uri() if path else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages open for training, not for chats
-        try:
-            return client.create_experiment(study, place, kind)
-        except _mlflow_error():
-            if not client.get_experiment_by_name(study):  # else another worker was quicker
-                raise
-    found = client.get_experiment_by_name(study)
-    if found.lifecycle_stage == "deleted":
-        raise UserError(f"`study={study}`: this experiment was deleted in MLflow; restore it or take another name")
-    return found.experiment_id
-
-
-def _create(path):
-    """Makes an empty store and puts it in place in one step: two processes that fill the tables of one tear it."""
-    import mlflow
-
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        made, whole = Path(folder) / "made.db", Path(folder) / "whole.db"
-        mlflow.MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
-        shutil.copyfile(made, whole)  # MLflow keeps the other open
-        with contextlib.suppress(FileExistsError):
-            os.link(whole, path)
-
-
-def _is_server(uri):
-    return re.match(r"https?://", uri) is not None
-
-
-def _sqlite_path(uri):
-    match = re.fullmatch(r"sqlite:///(.+)", uri)
-    return Path(match[1]).absolute() if match else None
-
-
-def _check_server(uri):
-    try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_HEALTH_SECONDS).close()
-    except urllib.error.HTTPError:
-        return  # it answers: what it makes of us is for the client to say
-    except OSError as error:
-        raise UserError(f"`tracking.uri={uri}`: no MLflow server answers there ({error})") from error
 
 
 def _user():
@@ -334,12 +234,6 @@ def _user():
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def _mlflow_error():
-    from mlflow.exceptions import MlflowException
-
-    return MlflowException
 
 
 def _digest(split):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from .. import UserError
 from . import EVERYDAY, dashboard, environment
-from .run import Run, check_store, experiment_of, failure, how_to_open, open_store, run_name
+from .run import Run, failure, run_name
+from .store import check_store, experiment_of, how_to_open, open_store
 
 SAID = "convzoo.study"  # the experiment's tag that holds its file, as it was when the study began
 

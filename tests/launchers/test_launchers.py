@@ -28,9 +28,14 @@ WORDS = {
 }
 
 
+def installed(launcher):
+    plugins = importlib.util.find_spec("hydra_plugins")  # a folder that the first of them makes
+    return plugins and importlib.util.find_spec(f"hydra_plugins.hydra_{PLUGINS[launcher]}_launcher")
+
+
 def engine(launcher):
     """Leaves the test out unless the launcher's engine answers."""
-    if not importlib.util.find_spec(f"hydra_plugins.hydra_{PLUGINS[launcher]}_launcher"):
+    if not installed(launcher):
         pytest.skip(f"convzoo[{launcher}] is not installed")
     try:
         if launcher in ASK:

@@ -1,12 +1,6 @@
 """A study's page as a person sees it: a real MLflow server, a real browser."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 
 import mlflow
 import pytest
@@ -20,7 +14,7 @@ SECONDS = 120
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def address(tmp_path_factory, serving):
     """The address of a study of eight runs, on a server of its own."""
     folder = tmp_path_factory.mktemp("server")
     uri = f"sqlite:///{folder}/mlflow.db"
@@ -32,34 +26,9 @@ def address(tmp_path_factory):
                 for epoch in (1, 2, 3):
                     run.metrics({"val_accuracy": accuracy * epoch / 3, "train_loss": 1 / epoch}, epoch)
                 run.metrics({"test_accuracy": accuracy + seed / 1000}, 3)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--workers=1", f"--port={port}", f"--backend-store-uri={uri}"],
-        cwd=folder,
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/health")
+    with serving(folder, "server", f"--backend-store-uri={uri}") as server:
         experiment = mlflow.MlflowClient(uri).get_experiment_by_name("grid").experiment_id
-        yield f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs"
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(30)
-
-
-def _wait_for(url):
-    end = time.monotonic() + SECONDS
-    while True:
-        try:
-            return urllib.request.urlopen(url, timeout=5).close()
-        except OSError:
-            assert time.monotonic() < end, "the server did not start"
-            time.sleep(0.5)
+        yield f"{server}/#/experiments/{experiment}/runs"
 
 
 @pytest.fixture(scope="module")

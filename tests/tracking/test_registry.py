@@ -3,12 +3,7 @@
 import importlib
 import json
 import os
-import socket
-import subprocess
-import sys
 import sysconfig
-import time
-import urllib.error
 import urllib.request
 
 import keras
@@ -98,40 +93,13 @@ def test_a_model_with_a_layer_of_ones_own_is_loaded_with_it(at, tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_a_server_answers_a_picture(run, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_a_server_answers_a_picture(run, tmp_path, serving):
+    words = ["models", "serve", "-m", "models:/brightness/1", "--env-manager=local"]
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
-    words = ["models", "serve", "-m", "models:/brightness/1", "--env-manager", "local", "-p", str(port)]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *words],
-        cwd=tmp_path,
-        env={**os.environ, "MLFLOW_TRACKING_URI": run[1], "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        answers = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": PICTURES.tolist()}, server)
-        assert [each["class"] for each in answers["predictions"]] == list(NAMES)
-        assert answers["predictions"][1]["probability"] == pytest.approx(BRIGHT)
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, 15)
-            server.communicate(timeout=30)
-
-
-def ask(address, question, server, seconds=120):
-    request = urllib.request.Request(address, json.dumps(question).encode(), {"Content-Type": "application/json"})
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=10) as response:
-                return json.load(response)
-        except urllib.error.HTTPError:
-            raise
-        except OSError:
-            assert server.poll() is None, server.communicate()[0]
-            assert time.monotonic() < end, "the server did not start"
-            time.sleep(0.5)
+    with serving(tmp_path, *words, MLFLOW_TRACKING_URI=run[1], PATH=path) as server:
+        question = json.dumps({"inputs": PICTURES.tolist()}).encode()
+        request = urllib.request.Request(f"{server}/invocations", question, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as response:
+            answers = json.load(response)["predictions"]
+    assert [each["class"] for each in answers] == list(NAMES)
+    assert answers[1]["probability"] == pytest.approx(BRIGHT)

@@ -1,12 +1,8 @@
 """Eight processes that write into one store at once."""
 
 import contextlib
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 
 import mlflow
 import pytest
@@ -23,36 +19,11 @@ for i in range({RUNS}):
 """
 
 
-@contextlib.contextmanager
-def server(folder):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = f"server --workers 2 --port {port} --backend-store-uri sqlite:///server.db --artifacts-destination kept"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *words.split()],
-        cwd=folder,
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        until = time.monotonic() + 90
-        while time.monotonic() < until:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
-                break
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "server"])
-def test_eight_writers_lose_nothing_from_the_very_first(tmp_path, kind):
-    with server(tmp_path) if kind == "server" else contextlib.nullcontext("sqlite:///mlflow.db") as uri:
+def test_eight_writers_lose_nothing_from_the_very_first(tmp_path, kind, serving):
+    store = ("server", "--backend-store-uri=sqlite:///server.db", "--artifacts-destination=kept")
+    with serving(tmp_path, *store) if kind == "server" else contextlib.nullcontext("sqlite:///mlflow.db") as uri:
         writers = [
             subprocess.Popen([sys.executable, "-c", CODE, uri, str(number)], cwd=tmp_path, stderr=subprocess.PIPE)
             for number in range(WORKERS)

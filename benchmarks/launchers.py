@@ -1,0 +1,46 @@
+"""Time of a sweep in several processes beside the same in one, the two taking turns.
+
+A ratio is the time of one process by that of the workers: above 1 the workers are sooner done.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TRAIN = Path(__file__).parents[1] / "train.py"
+SWEEP = ["model=lenet", "data=digits", "epochs=40", "seed=range(8)"]
+
+
+def seconds(words):
+    """Of a command in a folder of its own, from its start to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, TRAIN, "-m", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - begun
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m convzoo.benchmarks.launchers", description=__doc__)
+    parser.add_argument("words", nargs="*", default=SWEEP, help=f"the sweep; default: {' '.join(SWEEP)}")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--output", help="file for the same in JSON")
+    arguments = parser.parse_args()
+    workers, turns = ["launcher=parallel", f"launcher.workers={arguments.workers}"], []
+    for _ in range(arguments.turns):
+        one, many = seconds(arguments.words), seconds([*arguments.words, *workers])
+        turns.append((one, many))
+        print(f"one process {one:.1f} s, {arguments.workers} workers {many:.1f} s: {one / many:.2f}", flush=True)
+    ratio = statistics.median(one / many for one, many in turns)
+    print(f"median {ratio:.2f}")
+    if arguments.output:
+        Path(arguments.output).write_text(json.dumps({"words": arguments.words, "turns": turns, "median": ratio}))
+
+
+if __name__ == "__main__":
+    main()

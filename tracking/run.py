@@ -190,7 +190,11 @@ class Run(Recorded):
             source=json.dumps({"source": data.source}),
             profile=json.dumps({"images": len(split.y), "shape": list(split.x.shape[1:])}),
         )
-        self.client.log_inputs(self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", part)])])
+        inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", part)])]
+        try:
+            self.client.log_inputs(self.id, inputs)
+        except mlflow_error():  # another run entered the same set between MLflow's look and its entry: now it is there
+            self.client.log_inputs(self.id, inputs)
 
 
 def failure(error):

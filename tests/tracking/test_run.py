@@ -118,3 +118,27 @@ def test_a_deleted_study_is_refused(uri):
 def test_a_store_that_cannot_be_is_refused(tmp_path, bad):
     with pytest.raises(UserError, match="`tracking\\.uri"):
         Run(bad.format(tmp_path), "study", "x", {}, {})
+
+
+def test_a_data_set_that_another_process_enters_at_the_same_moment_is_logged(uri, monkeypatch):
+    """MLflow looks whether the store has the set, and enters it; between the two the other process was quicker."""
+    split = Split(np.zeros((2, 2, 2, 1), np.uint8), np.zeros(2, np.int32))
+    data = Dataset("black", ("a",), split, None, split, "nowhere")
+    with Run(uri, "study", "quicker", {}, {}) as other:
+        other.dataset(data, "test")
+    with Run(uri, "study", "raced", {}, {}) as run:
+        log, misses = run.client.log_inputs, ["UNIQUE constraint failed: datasets.name"]
+
+        def quicker(*arguments):
+            if misses:
+                raise mlflow.exceptions.MlflowException(misses.pop())
+            return log(*arguments)
+
+        monkeypatch.setattr(run.client, "log_inputs", quicker)
+        run.dataset(data, "test")
+    assert run.tested_on(split)
+    monkeypatch.setattr(
+        run.client, "log_inputs", lambda *_: (_ for _ in ()).throw(mlflow.exceptions.MlflowException("no"))
+    )
+    with pytest.raises(mlflow.exceptions.MlflowException, match="no"):
+        run.dataset(data, "test")

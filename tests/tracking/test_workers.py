@@ -10,11 +10,16 @@ import pytest
 WORKERS, RUNS, EPOCHS = 8, 2, 5
 CODE = f"""
 import sys
+from types import SimpleNamespace
+import numpy as np
 from convzoo.tracking.run import Run
+pictures = SimpleNamespace(x=np.zeros((2, 2, 2, 1), np.uint8), y=np.zeros(2, np.int32))
+data = SimpleNamespace(name="black", source="nowhere", test=pictures)
 for i in range({RUNS}):
     with Run(sys.argv[1], "race", f"{{sys.argv[2]}}-{{i}}", {{"i": i}}, {{"identity": "x"}}) as run:
         for epoch in range({EPOCHS}):
             run.epoch(epoch, {{"train_loss": epoch}})
+        run.dataset(data, "test")
         run.text("words", "config.yaml")
 """
 
@@ -41,5 +46,6 @@ def test_eight_writers_lose_nothing_from_the_very_first(tmp_path, kind, serving)
             assert run.info.status == "FINISHED"
             losses = client.get_metric_history(run.info.run_id, "train_loss")
             assert [(point.step, point.value) for point in losses] == [(e, e) for e in range(EPOCHS)]
+            assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["black/test"]
             assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["config.yaml"]
     assert not list(tmp_path.glob(".mlflow.db-*"))

@@ -47,7 +47,7 @@ class Cell:
 
     @property
     def label(self):
-        return " ".join(f"{axis.rpartition('.')[2] if '.' in axis else axis}={v}" for axis, v in self.values.items())
+        return " ".join(f"{name}={v}" for name, v in zip(shortened(self.values), self.values.values(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,17 @@ def cells(results):
         for runs in members
     ]
     return sorted(found, key=lambda cell: [_sortable(value) for value in cell.values.values()]), axes
+
+
+def shortened(axes):
+    """Names of axes by their last words, `kernel_size` for `model.layers.conv1.kernel_size`, as many as tell them
+    apart."""
+    parts = [axis.split(".") for axis in axes]
+    for words in range(1, max(map(len, parts), default=0) + 1):
+        names = [".".join(part[-words:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return list(axes)
 
 
 def measured(found):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from . import METRIC
-from .comparison import alike, cells, differences, judge, measured
+from .comparison import alike, cells, differences, judge, measured, shortened
 from .page import PAGE, picture, table, text_table
 
 NOTES = (
@@ -135,7 +135,7 @@ class Report:
             yield f"{status}: {runs}" + (f": {reason}" if reason else "")
 
     def _cells(self):
-        heads = [*(axis.rpartition(".")[2] if axis.count(".") > 1 else axis for axis in self.axes)]
+        heads = shortened(self.axes)
         heads += ["accuracy", "95 % interval", "deviation"]
         for metric in self.metrics[1:]:
             heads += [_named(metric), "95 % interval"]
@@ -191,10 +191,11 @@ class Report:
                 axes.plot([place] * len(points[place]), points[place], "o", color=color, alpha=0.5, markersize=5)
         axes.set_xticks(range(len(along)), along)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        title = f"{first} and {second} together: each run, and the mean"
-        axes.set(xlabel=second, ylabel="test accuracy", title=title)
+        of_lines, of_places = shortened(self.axes)[:2]
+        title = f"{of_lines} and {of_places} together: each run, and the mean"
+        axes.set(xlabel=of_places, ylabel="test accuracy", title=title)
         axes.grid(alpha=0.3)
-        axes.legend(title=first, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        axes.legend(title=of_lines, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         return figure
 
     def _cost(self):

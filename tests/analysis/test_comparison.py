@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from convzoo.analysis.comparison import cells, differences, judge, paired
+from convzoo.analysis.comparison import cells, differences, judge, paired, shortened
 from convzoo.analysis.report import Report
 
 # By model, dropout and seed. Dropout 0.5 costs lenet 0.1 and nin 0.2 at seed 0, 0.102 and 0.4 at seed 1.
@@ -54,6 +54,16 @@ def test_axes_are_what_tells_cells_apart():
     ]
     assert found[0].by_seed() == {"0": 0.6, "1": 0.7}
     assert found[0].spread().mean == pytest.approx(0.65)
+
+
+def test_axes_have_the_last_words_of_their_names_that_tell_them_apart():
+    assert shortened(["model.layers.conv1.kernel_size", "seed"]) == ["kernel_size", "seed"]
+    assert shortened(["model.layers.conv1.padding", "model.layers.conv2.padding", "data.fraction"]) == [
+        "conv1.padding",
+        "conv2.padding",
+        "data.fraction",
+    ]
+    assert shortened([]) == []
 
 
 def test_a_seed_counts_once_and_the_newest_run_counts():

@@ -10,10 +10,12 @@ from convzoo.training.signals import Interrupted, interrupting
 
 @pytest.fixture(autouse=True)
 def started_in_the_foreground():
-    """A shell starts what runs in its background with Ctrl-C ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell starts what runs in its background with Ctrl-C ignored, `nohup` with a hang-up ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def hit_by(*numbers, check=False):

@@ -100,7 +100,7 @@ def answer(file, run, model, data_config):
 
     image = files.picture(file, data_config["image_shape"])
     scores = fit.scores(model, image[None])[0]
-    found = Answer(f"{run.name}: {file}", model, image, scores, data_config["class_names"])
+    found = Answer(f"{run.name}: {file}", model, image, scores, data_config["class_names"], run.own_loss())
     figures = found.figures()
     made = {"report.html": found.html(figures), "request.json": found.request(), **figures}
     folder = write(Path("reports") / run.id / Path(file).stem, made)

@@ -65,19 +65,21 @@ def train(settings, network, axes, plan, data, precision):
     name = run_name(plan.name, settings["seed"], files.telling(HydraConfig.get(), name_of_study))
     typed = HydraConfig.get().overrides.task
     params, tags = record(settings, network, axes, plan, data.digest, precision, keras.backend.backend(), typed)
-    if done := study.reusable(uri, name_of_study, tags["identity"], settings["rerun"]):
-        print(f"{name}: done before, {done}")
-        return {"found": True, "val_accuracy": done.metrics.get("val_accuracy"), **study.place(done)}
-    print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
-    print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
-
-    keras.utils.set_random_seed(settings["seed"])
-    front = preprocess.fit_front(recipe["preprocess"], data.train.x)
-    classes = len(data.class_names)
-    model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
-    preprocess.fit_rows(model, network["rows"], data.train.x)
-    augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
     with signals.interrupting() as interrupts, checkpoint.of(settings, study.key(tags["identity"])) as checkpoints:
+        kept = settings["tracking"]["artifacts"]
+        if done := study.reusable(uri, name_of_study, tags["identity"], settings["rerun"], kept):
+            checkpoints.remove()
+            print(f"{name}: done before, {done}")
+            return {"found": True, "val_accuracy": done.metrics.get("val_accuracy"), **study.place(done)}
+        print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
+        print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
+
+        keras.utils.set_random_seed(settings["seed"])
+        front = preprocess.fit_front(recipe["preprocess"], data.train.x)
+        classes = len(data.class_names)
+        model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
+        preprocess.fit_rows(model, network["rows"], data.train.x)
+        augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
         with study.run(uri, name_of_study, name, params, tags, go_on=checkpoints.begun) as run:
             run.text(OmegaConf.to_yaml(settings), "config.yaml")
             run.text(OmegaConf.to_yaml(network), "rows.yaml")
@@ -101,8 +103,8 @@ def train(settings, network, axes, plan, data, precision):
             test = evaluation.evaluate(scores(data.test.x), data.test.y)
             shifted = shift.measured(scores, data.test.x, data.test.y, settings["test_shift"])
             found = {f"test_{metric}": value for metric, value in {**test.metrics, **shifted}.items()}
-            run.metrics(found, settings["epochs"])
-            if settings["tracking"]["artifacts"] == "full":
+            run.metrics({**found, "training_seconds": fit.seconds(history)}, settings["epochs"])
+            if kept == "full":
                 run.figure(pictures.learning_curves(history, name), "learning_curves.png")
                 run.save_model(model)
         checkpoints.remove()

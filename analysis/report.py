@@ -139,7 +139,7 @@ class Report:
         heads += ["accuracy", "95 % interval", "deviation"]
         for metric in self.metrics[1:]:
             heads += [_named(metric), "95 % interval"]
-        heads += ["seeds", "MMACs", "time of a run"]
+        heads += ["seeds", "MMACs", "training"]
         heads += ["published"] * bool(self.published)
         return heads, [self._cell(cell) for cell in self.cells]
 

@@ -71,11 +71,7 @@ class RunReport:
         test, say = data.test, say or partial(print, flush=True)
         _check(test, shift, images, border, image_index)
         self.name, self.model, self.test, self.class_names = name, model, test, data.class_names
-        self.index, self.about = image_index, [data.source]
-        if loss:
-            self.about.append(
-                f"trained by {loss}: the softmax of its scores, which confidence means here, was never asked to be one"
-            )
+        self.index, self.about = image_index, [data.source, *_no_logits(loss)]
         began = time.perf_counter()
         found = scores(test.x)
         seconds = (time.perf_counter() - began) / len(test.y)
@@ -169,9 +165,11 @@ class Answer:
         image: uint8, shape (height, width, channels).
         scores: of the picture, shape (classes,).
         class_names: in the order of the labels.
+        loss: name of the loss, where the scores are no logits.
     """
 
-    def __init__(self, title, model, image, scores, class_names):
+    def __init__(self, title, model, image, scores, class_names, loss=None):
+        self.about = list(_no_logits(loss))
         self.title, self.model, self.image, self.class_names = title, model, image, class_names
         self.probabilities = softmax(np.asarray(scores, float))
 
@@ -187,7 +185,7 @@ class Answer:
 
     def html(self, figures):
         """The page, with the pictures inside it."""
-        return page(self.title, [], str(self), figures)
+        return page(self.title, self.about, str(self), figures)
 
     def __str__(self):
         best = np.argsort(-self.probabilities, kind="stable")[:_BEST]
@@ -257,6 +255,12 @@ def page(title, lines, table, figures):
     for name, figure in figures.items():
         body += [f"<p>{html.escape(CAPTIONS[name.removesuffix('.png')])}</p>", picture(name, figure)]
     return PAGE.format(title=html.escape(title), body="\n".join(body))
+
+
+def _no_logits(loss):
+    """What has to be said of a network that was trained by another loss than cross-entropy, as lines."""
+    if loss:
+        yield f"trained by {loss}: the softmax of its scores, which confidence means here, was never asked to be one"
 
 
 def _check(test, shift, images, border, index):

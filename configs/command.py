@@ -81,7 +81,7 @@ def job(function):
         hydra = HydraConfig.get()
         sweep, here = hydra.mode.name == "MULTIRUN", launchers.here(hydra)
         _started.append(hydra.job.name)
-        with contextlib.nullcontext() if here else jobs.printing_to(hydra.runtime.output_dir):
+        with contextlib.nullcontext() if here else jobs.printing_to(jobs.folder_of(hydra)):
             logging.basicConfig(format="%(message)s")
             logging.getLogger("convzoo").setLevel(logging.INFO)
             try:

@@ -6,12 +6,13 @@ from itertools import product
 from math import log
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from .. import UserError
 from ..tracking import EVERYDAY
+from .files import choices
 
 _NEAR = log(2)  # a network of half the multiplications of another, to twice of them, takes as long for each
 _START = 1.0  # seconds of a run beside its steps and its looks at validation and test
@@ -32,6 +33,7 @@ class Estimate:
         basis: what tells, in words.
         kept: bytes that they leave on disk.
         passing: bytes of the largest run's checkpoints, gone when it is done.
+        untold: runs that are left out, because of what their configs say.
     """
 
     runs: int
@@ -41,6 +43,7 @@ class Estimate:
     basis: str = ""
     kept: int = 0
     passing: int = 0
+    untold: int = 0
 
     def __str__(self):
         said = f"{self.runs} run{'s' * (self.runs != 1)}"
@@ -50,7 +53,8 @@ class Estimate:
             return said
         time = timedelta(seconds=max(1, round(self.seconds)))
         checkpoints = f"{_size(self.passing)} for checkpoints until a run is done"
-        return f"{said}; about {time} one after another, {self.basis}; {_size(self.kept)} on disk, {checkpoints}"
+        said += f"; about {time} one after another, {self.basis}; {_size(self.kept)} on disk, {checkpoints}"
+        return said + (f"; without {self.untold} that will not run as they are" if self.untold else "")
 
 
 def estimate(config, here):
@@ -90,12 +94,16 @@ class _Machine:
         self.precision = backend.start(config.precision)
         import keras
 
+        from ..models import targets
+
+        targets.allow(OmegaConf.to_container(config.allow), config.hydra.overrides.task)
+
         self.backend = keras.backend.backend()
         uri, name = config.tracking.uri, config.study
         self.speeds = study.speeds(uri, self.precision, self.backend)
         done = [] if name == EVERYDAY else study.results(uri, name, "attributes.status = 'FINISHED'")
         self.done = set() if config.rerun else {run.identity for run in done if run.code == environment.code()}
-        self.seconds = {run.cell: run.seconds for run in done}
+        self.seconds = {run.cell: run.seconds for run in reversed(done)}  # of the newest
         self.recorded, self.tried = False, 0
         self.data, self.missing = {}, []  # by its config each set that is there; why others are not
 
@@ -105,7 +113,7 @@ class _Machine:
         return " and ".join(["by recorded runs"] * self.recorded + [tried] * bool(self.tried))
 
     def add(self, found, words, seeds):
-        """Adds to an `Estimate` the runs of a cell, if its config is one."""
+        """Adds to an `Estimate` the runs of a cell; what is wrong with its config it will say itself."""
         from ..models import zoo
         from ..tracking.record import record
         from ..training import recipe
@@ -115,10 +123,12 @@ class _Machine:
             settings = recipe.resolve(OmegaConf.to_container(config, resolve=True))
             network, plan = zoo.network(config)
             data = self._read(settings["data"])
-        except UserError:
+            seeds = [settings["seed"] if seed is None else int(seed) for seed in seeds]
+        except (UserError, OmegaConfBaseException, ValueError):
+            found.untold += len(seeds)
             return
         for seed in seeds:
-            settings["seed"] = settings["seed"] if seed is None else int(seed)
+            settings["seed"] = seed
             _, tags = record(settings, network, {}, plan, data.digest, self.precision, self.backend)
             if tags["identity"] in self.done:
                 found.done += 1
@@ -156,10 +166,11 @@ class _Machine:
             self.recorded |= not self.tried
             return speed * macs / plan.macs
         from ..models import assemble, objective
-        from ..training import fit
+        from ..training import fit, preprocess
 
         classes = len(data.class_names)
         model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name)
+        preprocess.fit_rows(model, network["rows"], data.train.x[:1000])
         goal = objective.make(model, network["loss"], network["heads"])
         speed = fit.speed(model, settings["recipe"], settings["batch_size"], goal)
         self.tried += 1
@@ -169,15 +180,9 @@ class _Machine:
 
 def _cells(words):
     """(words, seeds) of every combination of a sweep's words, those that differ in their seed alone together."""
-    choices, seeds = [], [None]
-    for each in OverridesParser.create().parse_overrides(list(words)):
-        key = each.get_key_element()
-        values = list(each.sweep_string_iterator()) if each.is_sweep_override() else None
-        if key == "seed":
-            seeds = values or [each.get_value_element_as_str()]
-        else:
-            choices.append([each.input_line] if values is None else [f"{key}={value}" for value in values])
-    return [(list(words), seeds) for words in product(*choices)]
+    found = choices(words)
+    seeds = [word.partition("=")[2] for word in found.pop("seed", [])] or [None]
+    return [(list(each), seeds) for each in product(*found.values())]
 
 
 def _composed(words):

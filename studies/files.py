@@ -17,6 +17,7 @@ What is typed wins over the file. A name without a file is free: `-m study=mine 
 from difflib import get_close_matches
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from .. import UserError
@@ -108,6 +109,20 @@ def _light(words):
     """The word that keeps the models of a study's runs out of the store, unless it is said what is kept."""
     told = any(word.startswith("tracking.artifacts=") for word in words)
     return [] if told else ["tracking.artifacts=light"]
+
+
+def choices(words):
+    """What a sweep's words say of each key: a mapping from key to its `key=value` words, one for each value.
+
+    Of two words for one key the last counts.
+    """
+    found = {}
+    for each in OverridesParser.create().parse_overrides(list(words)):
+        key = each.get_key_element()
+        found.pop(key, None)
+        swept = each.is_sweep_override()
+        found[key] = [f"{key}={value}" for value in each.sweep_string_iterator()] if swept else [each.input_line]
+    return found
 
 
 def telling(hydra, name):

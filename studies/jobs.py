@@ -15,6 +15,11 @@ from pathlib import Path
 _FILE, _OUTPUT = "job.json", "output.txt"
 
 
+def folder_of(hydra):
+    """The folder of a job, by Hydra's own config of it."""
+    return Path(hydra.sweep.dir) / str(hydra.job.num)
+
+
 def begin(folder, words):
     """Writes down that a job begins, and the words that ask for it."""
     _write(folder, {"words": list(words), "begun": time.time()})
@@ -37,6 +42,9 @@ class Jobs:
         self.folder, self.total = Path(folder), total
         self.ended = {}  # mapping from a job's number to what it told at its end
         self.running = {}
+        self.alone = not self.folder.exists()  # nobody else has anything in it
+        for number in range(total):  # of a sweep before, in the same folder
+            (self.folder / str(number) / _FILE).unlink(missing_ok=True)
 
     def look(self):
         """Reads what is new; returns the numbers of the jobs that have ended since, in the order of their ends."""
@@ -59,15 +67,17 @@ class Jobs:
         return path if path.exists() and path.stat().st_size else None
 
     def clear(self):
-        """Removes what is of no more use: all but the output of jobs that did not end well."""
+        """Removes what is of no more use of what a sweep wrote: all but the output of jobs that did not end well."""
         kept = [number for number, told in self.ended.items() if _is_trouble(told) and self.output(number)]
-        if kept or len(self.ended) < self.total:
-            for number in set(self.ended) - set(kept):
-                shutil.rmtree(self.folder / str(number), ignore_errors=True)
+        for number in set(self.ended) - set(kept):
+            for name in (_FILE, _OUTPUT):
+                (self.folder / str(number) / name).unlink(missing_ok=True)
+            _remove_empty(self.folder / str(number))
+        if kept or len(self.ended) < self.total or not self.alone:
             return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # other sweeps lie there
-            self.folder.parent.rmdir()
+        (self.folder / "multirun.yaml").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / ".submitit", ignore_errors=True)
+        _remove_empty(*self.folder.glob("*/"), self.folder, self.folder.parent)
 
 
 @contextlib.contextmanager
@@ -76,6 +86,7 @@ def printing_to(folder):
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
+    Path(folder).mkdir(parents=True, exist_ok=True)
     with (Path(folder) / _OUTPUT).open("a") as file:  # a job that is queued again goes on in it
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -87,6 +98,12 @@ def printing_to(folder):
         for number, old in enumerate(kept, start=1):
             os.dup2(old, number)
             os.close(old)
+
+
+def _remove_empty(*folders):
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _is_trouble(told):
@@ -101,6 +118,7 @@ def _read(folder):
 
 
 def _write(folder, told):
+    Path(folder).mkdir(parents=True, exist_ok=True)
     beside = Path(folder) / f".{_FILE}"
     beside.write_text(json.dumps(told))
     beside.replace(Path(folder) / _FILE)  # at once: it is being read

@@ -37,15 +37,6 @@ def on_this_machine(hydra):
     return here(hydra) or "joblib" in hydra.launcher._target_
 
 
-def workers(config):
-    """How many runs are made at a time, at most; None where only the cluster knows.
-
-    Args:
-        config: the config, Hydra's own included.
-    """
-    return 1 if here(config.hydra) else config.launcher.get("workers")
-
-
 def cores(launcher):
     """How many cores a run may use; None leaves that to the libraries, which take all.
 

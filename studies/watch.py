@@ -8,7 +8,6 @@ import threading
 import time
 from datetime import timedelta
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -70,8 +69,9 @@ class Board:
     def lacking(self):
         """What stands between the sweep and its end, in words; "" if nothing does."""
         runs = f"of {self.jobs.total} run{'s' * (self.jobs.total != 1)}"
-        words = [f"{len(found)} {runs} {how}" for how in ("failed", "stopped") if (found := self._which(how))]
-        return ", ".join(words)
+        counts = {how: len(self._which(how)) for how in ("failed", "stopped")}
+        counts["lost"] = self.jobs.total - len(self.jobs.ended)
+        return ", ".join(f"{count} {runs} {how}" for how, count in counts.items() if count)
 
     def __str__(self):
         ended, running = self.jobs.ended, self.jobs.running
@@ -132,16 +132,16 @@ class Watch(Callback):
 
     def on_multirun_start(self, config, **kwargs):
         global sweep
-        swept = _swept(config.hydra.overrides.task)
-        self.total, here = math.prod(swept.values()), launchers.here(config.hydra)
+        choices, here = files.choices(config.hydra.overrides.task), launchers.here(config.hydra)
+        self.total = math.prod(map(len, choices.values()))
         try:
             launchers.check(config.launcher)
             if config.plan:
                 if not here:
                     raise UserError("`plan` prints here: leave out `launcher`")
                 return
-            self._begin(config, list(swept), here)
-            print(f"{config.study}: {estimate(config, launchers.on_this_machine(config.hydra))}\n", flush=True)
+            self._begin(config, [key.lstrip("+") for key, words in choices.items() if len(words) > 1], here)
+            print(f"{config.study}: {self._estimate(config)}\n", flush=True)
         except UserError as error:
             raise SweepError(error) from error
         told, queued = jobs.Jobs(config.hydra.sweep.dir, self.total), launchers.queue(config.hydra)
@@ -156,7 +156,7 @@ class Watch(Callback):
         if config.plan or config.hydra.mode != RunMode.MULTIRUN:
             return
         os.chdir(config.hydra.runtime.cwd)  # a cluster's worker begins in a folder of its own
-        jobs.begin(config.hydra.runtime.output_dir, config.hydra.overrides.task)
+        jobs.begin(jobs.folder_of(config.hydra), config.hydra.overrides.task)
 
     def on_job_end(self, config, job_return, **kwargs):
         if config.plan or config.hydra.mode != RunMode.MULTIRUN:
@@ -167,7 +167,7 @@ class Watch(Callback):
             self._keep(config, outcome["failed"])
             outcome = {"failed": str(outcome["failed"])}  # not every error can be sent from process to process
         job_return.return_value, job_return.status = outcome, JobStatus.COMPLETED
-        jobs.end(config.hydra.runtime.output_dir, outcome)
+        jobs.end(jobs.folder_of(config.hydra), outcome)
         if self.board:
             self.board.look()
 
@@ -192,6 +192,16 @@ class Watch(Callback):
         elif not here:
             study.make(config.tracking.uri, config.study)  # before many workers would
 
+    def _estimate(self, config):
+        """In words; a sweep goes on without one."""
+        try:
+            return estimate(config, launchers.on_this_machine(config.hydra))
+        except UserError:
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            return f"{self.total} runs; no telling how long ({reason})"
+
     def _keep(self, config, error):
         from ..tracking import study
 
@@ -202,13 +212,3 @@ class Watch(Callback):
 
 
 sweep = None  # the `Board` of the sweep that was begun in this process
-
-
-def _swept(words):
-    """Mapping from each key that a sweep's words vary to how many values it has."""
-    swept = {}
-    for each in OverridesParser.create().parse_overrides(list(words)):
-        swept.pop(each.key_or_group, None)  # the last word for a key counts
-        if each.is_sweep_override():
-            swept[each.key_or_group] = len(list(each.sweep_string_iterator()))
-    return swept

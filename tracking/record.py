@@ -56,6 +56,7 @@ def record(settings, network, axes, plan, pictures, precision, backend, typed=()
         "identity": _digest(decides),
         "cell": _digest({key: value for key, value in decides.items() if key != "seed"}),
         "backend": backend,
+        "artifacts": settings["tracking"].get("artifacts", "full"),
     }
     return params, tags
 

@@ -1,6 +1,7 @@
 """A run's model in MLflow's registry, from where `mlflow models serve` answers a picture with a class."""
 
 import json
+import secrets
 import tempfile
 import warnings
 from importlib.metadata import version
@@ -49,14 +50,15 @@ def register(run, name, class_names, image_shape, allow=()):
                 signature=_signature(image_shape),
                 pip_requirements=needed,  # without the list, MLflow takes half a minute to find out
             )
-        run.client.log_artifacts(run.id, made, _FOLDER)
-    try:
-        if not run.client.search_registered_models(f"name = '{name}'"):
-            run.client.create_registered_model(name)
-        source = f"{run.client.get_run(run.id).info.artifact_uri}/{_FOLDER}"
-        return run.client.create_model_version(name, source, run.id, description=run.name).version
-    except mlflow.exceptions.MlflowException as error:
-        raise UserError(f"`register={name}`: {error.message}") from error
+        try:
+            if not run.client.search_registered_models(f"name = '{name}'"):
+                run.client.create_registered_model(name)
+            place = f"{_FOLDER}/{secrets.token_hex(4)}"  # each version's own: what it needs may differ
+            run.client.log_artifacts(run.id, made, place)
+            source = f"{run.client.get_run(run.id).info.artifact_uri}/{place}"
+            return run.client.create_model_version(name, source, run.id, description=_about(run)).version
+        except mlflow.exceptions.MlflowException as error:
+            raise UserError(f"`register={name}`: {error.message}") from error
 
 
 def how_to_serve(uri, name, version, run):
@@ -106,6 +108,13 @@ def _load_pyfunc(path):
     facts = json.loads((Path(path) / _FACTS).read_text())
     targets.allow(facts["allow"], [f"allow={facts['allow']}"])  # typed by whoever registered it
     return Classifier(saved.load(Path(path) / MODEL), facts["class_names"])
+
+
+def _about(run):
+    loss = run.own_loss()
+    return run.name + (
+        f"; trained by {loss}, so its probabilities are no more than a softmax of scores" if loss else ""
+    )
 
 
 def _signature(image_shape):

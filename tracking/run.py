@@ -89,7 +89,10 @@ class Recorded:
         if name == MODEL:
             with contextlib.suppress(UserError):
                 if (self.settings().get("tracking") or {}).get("artifacts") == "light":
-                    return f"run {self.id} kept no model, as `tracking.artifacts=light` asked; train it again without"
+                    return (
+                        f"run {self.id} kept no model, as runs of a study do not; "
+                        "`tracking.artifacts=full` behind the command that made it keeps one"
+                    )
         return f"run {self.id} has no {name} to read; it may not have finished"
 
     def tested_on(self, split):
@@ -130,6 +133,7 @@ class Run(Recorded):
         self.held = set()  # epochs whose metrics are there
         if goes_on:
             client.update_run(goes_on, status="RUNNING")
+            client.set_tag(goes_on, "artifacts", tags.get("artifacts", "full"))
             if "failure" in client.get_run(goes_on).data.tags:
                 client.delete_tag(goes_on, "failure")
             super().__init__(client, client.get_run(goes_on).info)
@@ -207,7 +211,8 @@ def find(uri, run_id):
 
     Args:
         uri: the store.
-        run_id: MLflow's id, or "latest": the finished run that started last, of any study.
+        run_id: MLflow's id, or "latest": the finished run that started last, of any study, of those that kept their
+            model if there are any.
 
     Raises:
         UserError: there is no such run.
@@ -221,12 +226,13 @@ def find(uri, run_id):
         found = client.search_runs(
             studies,
             "attributes.status = 'FINISHED' and tags.identity LIKE '%'",  # a report has none
-            max_results=1,
+            max_results=1000,
             order_by=["attributes.start_time DESC"],
         )
         if not found:
             raise UserError(f"there is no finished run in {uri}")
-        return Recorded(client, found[0].info)
+        kept = [run for run in found if run.data.tags.get("artifacts", "full") == "full"]
+        return Recorded(client, [*kept, *found][0].info)
     try:
         return Recorded(client, client.get_run(run_id).info)
     except mlflow_error() as error:

@@ -1,6 +1,5 @@
 """The store of runs: a sqlite file or an MLflow server, how it is opened and how a person opens it."""
 
-import contextlib
 import logging
 import os
 import re
@@ -88,8 +87,13 @@ def _create(path):
         made, whole = Path(folder) / "made.db", Path(folder) / "whole.db"
         mlflow.MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
         shutil.copyfile(made, whole)  # MLflow keeps the other open
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(whole, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links: two that begin at once are then told apart by a moment
+            if not path.exists():
+                os.replace(whole, path)
 
 
 def _is_server(uri):

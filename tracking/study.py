@@ -27,7 +27,8 @@ class Result:
         identity: of all that decides its result.
         cell: the same without the seed.
         code: of which version of this package it is.
-        seconds: from its start to its end.
+        artifacts: what it kept, "full" or "light".
+        seconds: of its training, without the time that it was stopped.
         failure: why it failed, or None.
         pictures: a sentence that says which were tested, or "".
     """
@@ -41,6 +42,7 @@ class Result:
     identity: str
     cell: str
     code: str
+    artifacts: str
     seconds: float
     failure: str | None
     pictures: str
@@ -77,7 +79,7 @@ def results(uri, study, where=""):
             return found
 
 
-def reusable(uri, study, identity, rerun=False):
+def reusable(uri, study, identity, rerun=False, artifacts="light"):
     """The newest finished `Result` of an identity that this version of the code made, or None.
 
     Runs of the everyday study, which belong to no question, are made whenever they are asked for. One of another
@@ -88,6 +90,7 @@ def reusable(uri, study, identity, rerun=False):
         study: name of the experiment.
         identity: as `record` gives it.
         rerun: whether all are to be made again.
+        artifacts: "full" where only one will do that kept its model.
     """
     if rerun or study == EVERYDAY or _study(uri, study)[1] is None:
         return None
@@ -95,7 +98,10 @@ def reusable(uri, study, identity, rerun=False):
     code = environment.code()
     if found and all(result.code != code for result in found):
         print(f"run {found[0].id} is of other code ({found[0].code[:7]}, not {code[:7]}) and is made again")
-    return next((result for result in found if result.code == code), None)
+    found = [result for result in found if result.code == code]
+    if artifacts == "full" and found and all(result.artifacts != "full" for result in found):
+        print(f"run {found[0].id} kept no model and is made again")
+    return next((result for result in found if artifacts != "full" or result.artifacts == "full"), None)
 
 
 def key(identity):
@@ -179,7 +185,8 @@ def keep_failure(uri, study, words, error, telling=None):
     if hasattr(error, "run_id"):
         return
     params = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word and not word.startswith("launcher"))
-    name = run_name(params.pop("model", "?"), params.get("seed", 0), words if telling is None else telling)
+    model = params.pop("model", "?").rpartition("/")[2]  # its own name is without its folder
+    name = run_name(model, params.get("seed", 0), words if telling is None else telling)
     known = results(uri, study, "attributes.status = 'FAILED'") if _study(uri, study)[1] else []
     if any((each.name, each.failure) == (name, failure(error)) for each in known):
         return
@@ -233,7 +240,8 @@ def _result(run):
         identity=tags.get("identity", ""),
         cell=tags.get("cell", ""),
         code=tags.get("code", ""),
-        seconds=((info.end_time or info.start_time) - info.start_time) / 1000,
+        artifacts=tags.get("artifacts", "full"),
+        seconds=run.data.metrics.get("training_seconds", ((info.end_time or info.start_time) - info.start_time) / 1000),
         failure=tags.get("failure"),
         pictures=next((json.loads(each.dataset.source)["source"] for each in run.inputs.dataset_inputs), ""),
     )

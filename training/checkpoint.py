@@ -1,6 +1,7 @@
 """What a killed training goes on from: everything that decides its next step, on disk."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -22,6 +23,7 @@ except ImportError:  # Windows
 _FOLDER = re.compile("[0-9a-f]{16}-[0-9a-f]{8}")  # of a run, by its identity and that of the code
 _NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{16})\.npz")
 KEPT = 2
+_TRIES = 10
 
 
 class BusyError(UserError):
@@ -53,9 +55,31 @@ class Checkpoints:
         self._lock = None
 
     def __enter__(self):
+        self._enter()
+        while not self._is_ours():  # the process that had it was done and took the folder away
+            self._lock.close()
+            self._enter()
+        self._written = self.clock()
+        if self.forgets:
+            self._clear()
+        return self
+
+    def __exit__(self, *error):
+        if not self.begun:
+            for name in ("lock", "writing"):
+                (self.folder / name).unlink(missing_ok=True)
+            self._remove_empty()
+        self._lock.close()
+
+    def _enter(self):
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / "lock").open("w")
+            for _ in range(_TRIES):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # another process took the empty folder away
+                    self._lock = (self.folder / "lock").open("w")
+                    break
+            else:
+                raise FileNotFoundError(errno.ENOENT, "it is taken away again and again")
         except OSError as error:
             raise UserError(f"`checkpoints.directory`: {self.folder} cannot be written to: {error.strerror}") from error
         if fcntl:
@@ -66,13 +90,14 @@ class Checkpoints:
                 raise BusyError(
                     f"another process is training this run; its checkpoints are in {self.folder}"
                 ) from error
-        self._written = self.clock()
-        if self.forgets:
-            self._clear()
-        return self
 
-    def __exit__(self, *error):
-        self._lock.close()
+    def _is_ours(self):
+        """Whether the lock that is held is the one that lies in the folder."""
+        try:
+            there = (self.folder / "lock").stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, os.fstat(self._lock.fileno()))
 
     @property
     def begun(self):
@@ -121,8 +146,14 @@ class Checkpoints:
         self._written = self.clock()
 
     def remove(self):
-        """Takes the folder away: the run is done."""
+        """Takes the folder away, and that of all runs if it was the last: the run is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove_empty()
+
+    def _remove_empty(self):
+        for folder in (self.folder, self.folder.parent):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def _clear(self):
         for path in self._found():
@@ -157,14 +188,15 @@ def clear_stale(directory, days, but="", now=time.time):
         now: seconds since 1970, for tests.
     """
     for folder in directory.glob("*-*"):
-        if folder.name == but or not _FOLDER.fullmatch(folder.name) or not folder.is_dir():
+        if folder.name == but or not _FOLDER.fullmatch(folder.name):
             continue
-        age = now() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-        with contextlib.suppress(BusyError):
+        with contextlib.suppress(OSError, UserError):  # it is in use, or not for us to remove
+            age = now() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
             if age > days * 24 * 3600:
                 with Checkpoints(folder) as stale:
                     stale.remove()
-                print(f"{folder} removed: nothing went on from there for {age / 24 / 3600:,.0f} days", flush=True)
+                if not folder.exists():
+                    print(f"{folder} removed: nothing went on from there for {age / 24 / 3600:,.0f} days", flush=True)
 
 
 def _digest(data):

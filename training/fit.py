@@ -78,7 +78,7 @@ def fit(
         if validation is not None:
             held_out = judge.evaluate(validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True)
             metrics.update({f"val_{name}": float(held_out[name]) for name in ("loss", "accuracy")})
-        progress.end_epoch(metrics)
+        metrics["epoch_seconds"] = progress.end_epoch(metrics)
         history.append(metrics)
         if select == "best" and metrics["val_accuracy"] > best_accuracy:
             best_accuracy = metrics["val_accuracy"]
@@ -110,6 +110,11 @@ def speed(model, recipe, batch_size, objective=None, seconds=2.0, clock=time.per
         _learn(trainer, objective, x, y)
         steps, passed = steps + 1, clock() - begun
     return steps * batch_size / passed
+
+
+def seconds(history):
+    """What the epochs of a `fit` took, without the time between two goes."""
+    return sum(metrics["epoch_seconds"] for metrics in history)
 
 
 def _variables(trainer):

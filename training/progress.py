@@ -53,7 +53,9 @@ class Progress:
             self.stream.flush()
 
     def end_epoch(self, metrics):
-        self.seconds += self.clock() - self.begun
+        """Tells of the epoch; returns its seconds, validation included."""
+        seconds = self.clock() - self.begun
+        self.seconds += seconds
         left = self.seconds / (self.epoch + 1 - self.before) * (self.epochs - self.epoch - 1)
         validation = f"  val {metrics['val_accuracy']:.2%}" if "val_accuracy" in metrics else ""
         self._line(
@@ -61,6 +63,7 @@ class Progress:
             f"train {metrics['train_accuracy']:.2%}{validation}  {metrics['images_per_second']:,.0f} images/s  "
             + (f"{_duration(left)} left" if left else f"{_duration(self.seconds)} in all")
         )
+        return seconds
 
     def images_per_second(self):
         """Rate of the current epoch's training steps, without the first, which compiles."""

@@ -274,6 +274,34 @@ def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
     assert {file.path for file in client.list_artifacts(report.info.run_id)} == pages
 
 
+def test_a_sweep_takes_away_only_what_it_wrote(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    words = [
+        "-m",
+        *TINY,
+        "epochs=1",
+        "seed=0,1",
+        "hydra.sweep.dir=out",
+        "hydra.sweep.subdir=${hydra.job.override_dirname}",
+    ]
+    out, _ = finished(ROOT / "train.py", *words, cwd=tmp_path)
+    assert "2 of 2 done" in out
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_cell_that_is_wrong_in_any_way_is_told_and_the_others_go_on(tmp_path):
+    """A network without a recipe of its own, and a seed that is none, are found out in different places."""
+    words = ["-m", "data=digits", "data.fraction=0.1", "epochs=1", "study=odd", "recipe=paper", "model=maxout,lenet"]
+    out, err = finished(ROOT / "train.py", *words, "seed=0", cwd=tmp_path, code=2)
+    assert "odd: 2 runs; about" in out
+    assert "without 1 that will not run as they are" in out
+    assert "1 of 2 done, 1 failed" in out
+    assert "error: 1 of 2 runs failed" in err
+    _, err = finished(ROOT / "train.py", "-m", *TINY, "epochs=1", "seed=1.5,0", cwd=tmp_path, code=2)
+    assert "error: 1 of 2 runs failed" in err
+
+
 def test_a_sweep_that_cannot_begin_is_one_line(tmp_path):
     words = ["-m", *TINY, "epochs=1", "seed=0,1"]
     for word, told in {
@@ -320,7 +348,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path):
         process.communicate()
     out, _ = finished(*words, "study=cut", cwd=tmp_path)
     assert re.search(r"going on after epoch 1\d", out)
-    assert not list((tmp_path / "checkpoints").iterdir())
+    assert not (tmp_path / "checkpoints").exists()
 
     client, (whole, cut) = runs(tmp_path)
     assert (whole.info.status, cut.info.status) == ("FINISHED", "FINISHED")

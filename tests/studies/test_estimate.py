@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from convzoo.studies.estimate import Estimate, _cells, _Machine
@@ -15,22 +16,20 @@ def test_runs_that_differ_in_their_seed_alone_are_a_cell():
         for shape in ("[8,8,1]", "[9,9,1]")
     ]
     assert _cells(["epochs=1,2"]) == [(["epochs=1"], [None]), (["epochs=2"], [None])]
-    assert _cells(["epochs=1", "seed=4"]) == [(["epochs=1"], ["4"])]
+    assert _cells(["epochs=1", "seed=0,1", "seed=4"]) == [(["epochs=1"], ["4"])]
 
 
 def machine(speeds, monkeypatch):
     found = _Machine.__new__(_Machine)
     found.speeds, found.recorded, found.tried = speeds, False, 0
     monkeypatch.setattr("convzoo.training.fit.speed", lambda *_: 25.0)
-    monkeypatch.setattr("convzoo.models.assemble.assemble", lambda *_, **__: None)
+    monkeypatch.setattr("convzoo.models.assemble.assemble", lambda *_, **__: SimpleNamespace(get_layer=None))
     monkeypatch.setattr("convzoo.models.objective.make", lambda *_: None)
     return found
 
 
 NETWORK = {"rows": {}, "loss": None, "heads": {}}
-DATA = SimpleNamespace(
-    train=SimpleNamespace(x=SimpleNamespace(shape=(1000, 8, 8, 1)), __len__=lambda: 1000), class_names="ab"
-)
+DATA = SimpleNamespace(train=SimpleNamespace(x=np.zeros((1000, 8, 8, 1)), __len__=lambda: 1000), class_names="ab")
 SETTINGS = {"recipe": {}, "batch_size": 8}
 
 
@@ -66,5 +65,7 @@ def test_how_it_is_said():
         "12 runs of 4 cells, 3 done before; about 0:01:40 one after another, by recorded runs; "
         "2.5 MB on disk, 40.0 MB for checkpoints until a run is done"
     )
+    found.untold = 2
+    assert str(found).endswith("; without 2 that will not run as they are")
     assert str(Estimate(12, 12, 12)) == "12 runs, 12 done before"
     assert str(Estimate(1, 1, seconds=None)) == "1 run"

@@ -11,7 +11,6 @@ import convzoo
 from convzoo import UserError
 from convzoo.models import zoo
 from convzoo.studies import files
-from convzoo.studies.watch import _swept
 
 
 @pytest.fixture
@@ -149,5 +148,8 @@ def test_every_network_of_a_study_can_be_planned(path):
 
 def test_what_is_swept():
     words = ["a=1,2,3", "seed=range(4)", "b=x", "c.d=[1,2],[3]"]
-    assert _swept(words) == {"a": 3, "seed": 4, "c.d": 2}
-    assert _swept([*words, "seed=1", "a=1,2"]) == {"c.d": 2, "a": 2}  # the last word for a key counts, as for Hydra
+    counts = {key: len(values) for key, values in files.choices(words).items()}
+    assert counts == {"a": 3, "seed": 4, "b": 1, "c.d": 2}
+    # The last word for a key counts, as for Hydra.
+    found = files.choices([*words, "seed=1", "a=1,2"])
+    assert (found["seed"], found["a"], found["c.d"]) == (["seed=1"], ["a=1", "a=2"], ["c.d=[1,2]", "c.d=[3]"])

@@ -14,8 +14,6 @@ from convzoo.studies.watch import Board, Watch
 
 @pytest.fixture
 def folder(tmp_path):
-    for number in range(6):
-        (tmp_path / "multirun" / "now" / str(number)).mkdir(parents=True)
     return tmp_path / "multirun" / "now"
 
 
@@ -79,11 +77,26 @@ def test_of_a_sweep_that_went_well_no_folder_is_left(folder, monkeypatch):
 
 
 def test_one_that_is_left_tells_what_becomes_of_its_jobs(folder, monkeypatch):
-    assert Board(jobs.Jobs(folder, 6)).leave() == ""
+    board, queue = Board(jobs.Jobs(folder, 6)), Board(jobs.Jobs(folder, 6), queued=True)
+    assert board.leave() == ""
     begin(folder, 0, monkeypatch, 0)
-    assert Board(jobs.Jobs(folder, 6)).leave() == "the same command makes what is missing"
-    assert Board(jobs.Jobs(folder, 6), queued=True).leave().startswith("jobs in the queue go on, and")
+    assert board.leave() == "the same command makes what is missing"
+    assert queue.leave().startswith("jobs in the queue go on, and")
     assert (folder / "0" / "job.json").exists()
+    assert board.lacking() == "6 of 6 runs lost"
+
+
+def test_what_a_sweep_before_told_in_the_same_folder_counts_no_more(folder, monkeypatch):
+    begin(folder, 0, monkeypatch, 0)
+    end(folder, 0, monkeypatch, 1, failed="long ago")
+    (folder / "notes.txt").write_text("mine")
+    board = Board(jobs.Jobs(folder, 1))
+    board.look()
+    assert board.jobs.ended == {}
+    begin(folder, 0, monkeypatch, 2)
+    end(folder, 0, monkeypatch, 3, found=False, val_accuracy=1.0, name="x")
+    board.close()
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
 def test_it_looks_by_itself(folder, monkeypatch, capsys):

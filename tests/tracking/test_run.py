@@ -100,7 +100,7 @@ def test_a_run_that_was_to_keep_no_model_says_so(uri):
     with Run(uri, "study", "light", {}, {}) as run:
         run.text("tracking: {artifacts: light}", "config.yaml")
     with (
-        pytest.raises(UserError, match="kept no model, as `tracking"),
+        pytest.raises(UserError, match="kept no model, as runs of a study do not; `tracking"),
         run.artifact("model.keras"),
     ):
         pass

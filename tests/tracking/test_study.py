@@ -5,7 +5,7 @@ import pytest
 
 from convzoo import UserError
 from convzoo.tracking import EVERYDAY, environment, study
-from convzoo.tracking.run import Run
+from convzoo.tracking.run import Run, find
 
 
 @pytest.fixture
@@ -34,6 +34,23 @@ def test_a_run_that_is_done_is_found_by_its_identity_in_its_study(uri):
     assert study.reusable(uri, "mine", "i", rerun=True) is None
 
 
+def test_a_run_without_its_model_will_not_do_where_one_is_asked_for(uri, capsys):
+    light = finished(uri, "mine", artifacts="light")
+    assert study.reusable(uri, "mine", "i").id == light
+    assert study.reusable(uri, "mine", "i", artifacts="full") is None
+    assert "kept no model and is made again" in capsys.readouterr().out
+    full = finished(uri, "mine", artifacts="full")
+    assert study.reusable(uri, "mine", "i", artifacts="full").id == full
+    finished(uri, "mine", "other", artifacts="light")
+    assert find(uri, "latest").id == full  # of those that can be looked at again
+
+
+def test_the_time_of_a_run_is_that_of_its_training(uri):
+    with Run(uri, "mine", "a run", {"seed": 0}, {"identity": "i"}) as run:
+        run.metrics({"test_accuracy": 0.5, "training_seconds": 7.5}, 1)
+    assert study.results(uri, "mine")[0].seconds == 7.5
+
+
 def test_everyday_runs_are_made_again(uri):
     finished(uri, EVERYDAY)
     assert study.reusable(uri, EVERYDAY, "i") is None
@@ -58,7 +75,7 @@ def test_a_run_that_was_left_is_gone_on_with_or_ended(uri):
 
 
 def test_a_failure_is_kept_once_and_not_where_a_run_has_it(uri):
-    words = ["model=lenet", "stride=8", "seed=1"]
+    words = ["model=study/lenet", "stride=8", "seed=1"]
     for _ in range(2):
         study.keep_failure(uri, "mine", words, UserError("too small"))
     with pytest.raises(ValueError, match="later") as caught, Run(uri, "mine", "began", {}, {}):

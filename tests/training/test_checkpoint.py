@@ -146,6 +146,50 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path):
         Checkpoints(tmp_path / "file" / "run").__enter__()
 
 
+def test_a_folder_that_was_taken_away_while_one_waited_for_it_is_made_again(tmp_path, monkeypatch):
+    """The first is done between the second's look at the folder and its lock."""
+    first, second = Checkpoints(tmp_path / "all" / "run"), Checkpoints(tmp_path / "all" / "run")
+    first.__enter__()
+    enter = second._enter
+
+    def late():
+        if first.folder.exists() and not first._lock.closed:
+            (first.folder / "lock").unlink()  # the lock that the second will hold is of no folder any more
+            first.remove()
+            first.__exit__()
+            second.folder.mkdir(parents=True)
+            second._lock = (tmp_path / "orphan").open("w")
+            return
+        enter()
+
+    monkeypatch.setattr(second, "_enter", late)
+    with second:
+        second.write([np.zeros(3)], {})
+        assert second.begun
+        with pytest.raises(BusyError), Checkpoints(second.folder):
+            pass
+
+
+def test_nothing_is_left_of_a_run_that_came_to_no_checkpoint(tmp_path):
+    with pytest.raises(StopError), Checkpoints(tmp_path / "all" / "run") as checkpoints:
+        assert checkpoints.folder.exists()
+        raise StopError
+    assert not (tmp_path / "all").exists()
+
+
+def test_stale_checkpoints_that_are_not_for_us_to_remove_stay_and_say_nothing(tmp_path, capsys, monkeypatch):
+    with Checkpoints(folder := tmp_path / f"{'a' * 16}-{'a' * 8}") as checkpoints:
+        checkpoints.write([np.zeros(3)], {})
+
+    def refused(self):
+        raise UserError("cannot be written to")
+
+    monkeypatch.setattr(Checkpoints, "__enter__", refused)
+    clear_stale(tmp_path, 7, now=lambda: time.time() + 10 * 24 * 3600)
+    assert folder.exists()
+    assert capsys.readouterr().out == ""
+
+
 def test_what_nobody_went_on_from_is_removed_after_so_many_days(tmp_path, capsys):
     """Ten days from now: of four folders of a run each, one is younger, one in use and one this run's."""
     day = 24 * 3600

@@ -100,7 +100,8 @@ class Board:
         return [told for told in self.jobs.ended.values() if how in told]
 
     def _tell(self, number, told):
-        words, output = " ".join(told["words"]), self.jobs.output(number)
+        output = self.jobs.output(number)
+        words = " ".join(word for word in told["words"] if not word.startswith(("study=", "tracking.", "launcher")))
         where = f" ({os.path.relpath(output)})" if output else ""
         if "elsewhere" in told:
             print(f"{words}: left out, {told['elsewhere']}")

@@ -10,7 +10,7 @@ from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.models.assemble import assemble
 from convzoo.models.objective import Objective
-from convzoo.training.fit import fit, scores, speed
+from convzoo.training.fit import fit, scores, seconds, speed
 from convzoo.training.preprocess import fit_front, fit_rows
 
 RECIPE = dict(momentum=0.9, nesterov=False, weight_decay=0.0, warmup=0.0, boundaries=[], schedule="constant")
@@ -52,7 +52,9 @@ def test_it_learns_and_reports_every_epoch():
     history = train(model, epochs=12)
     assert [epoch for epoch, _ in history] == list(range(1, 13))
     last = history[-1][1]
-    assert set(last) == set("train_loss train_accuracy val_loss val_accuracy learning_rate images_per_second".split())
+    rates = "learning_rate images_per_second epoch_seconds"
+    assert set(last) == {*"train_loss train_accuracy val_loss val_accuracy".split(), *rates.split()}
+    assert seconds(history) == sum(row["epoch_seconds"] for row in history) > 0
     assert last["val_accuracy"] == 1
     assert last["learning_rate"] == pytest.approx(0.1)
     assert last["images_per_second"] > 0

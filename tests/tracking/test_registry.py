@@ -33,6 +33,7 @@ def run(tmp_path_factory):
     score.set_weights([np.array([[0, 2], [0, 2], [0, 2]]), np.array([0, -3])])
     uri = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
     with Run(uri, "study", "bright or dark", {}, {"identity": "i"}) as run:
+        run.text("loss: null", "rows.yaml")
         run.save_model(model)
     before = mlflow.MlflowClient(uri).get_run(run.id).info
     assert registry.register(find(uri, run.id), "brightness", NAMES, (4, 4, 3)) == 1
@@ -82,8 +83,11 @@ def test_a_model_with_a_layer_of_ones_own_is_loaded_with_it(at, tmp_path, monkey
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
     model = keras.Model(inputs, importlib.import_module("doubled_layer").Doubled()(keras.layers.Dense(2)(x)))
     with Run(at, "study", "doubled", {}, {}) as made:
+        made.text("loss: {_target_: convzoo.layers.CapsuleMarginLoss}", "rows.yaml")
         made.save_model(model)
     registry.register(find(at, made.id), "doubled", NAMES, (4, 4, 1), ["doubled_layer.Doubled"])
+    version = mlflow.MlflowClient(at).get_model_version("doubled", "1")
+    assert version.description.startswith("doubled; trained by CapsuleMarginLoss")
     try:
         (answer,) = mlflow.pyfunc.load_model("models:/doubled/1").predict(PICTURES[:1, ..., :1])
     finally:

@@ -25,7 +25,7 @@ class Cell:
         values: mapping from each axis to the cell's value, a word.
         metrics: mapping from seed to what was measured, a mapping from name to number.
         params: mapping from every param of its runs to the word that was logged.
-        seconds: mean time of a run.
+        seconds: mean time of a run's training.
     """
 
     values: dict

@@ -3,6 +3,7 @@
 `tests/launchers/slurm start` and `tests/launchers/ray start` start one of each on this machine.
 """
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -123,9 +124,9 @@ def test_what_slurm_cancels_or_a_machine_loses_the_same_command_completes(tmp_pa
         assert time.monotonic() < until
         time.sleep(0.5)
     for pid in map(int, pids.stdout.split()):
-        variables = Path(f"/proc/{pid}/environ")
-        if variables.exists() and b"SLURM_ARRAY_TASK_ID=1" in variables.read_bytes():
-            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # one that has ended since
+            if b"SLURM_ARRAY_TASK_ID=1" in Path(f"/proc/{pid}/environ").read_bytes():
+                os.kill(pid, signal.SIGKILL)
     _, err = process.communicate(timeout=200)
     assert process.returncode == 2
     assert re.search(r"^stopped: .*seed=0.*: SIGTERM \(multirun/.*/0/output.txt\)$", err, re.MULTILINE), err

@@ -14,7 +14,7 @@ from convzoo.configs import command
 @command.job
 def main(config):
     outcome = prepare(config)
-    if outcome and HydraConfig.get().mode != RunMode.MULTIRUN:
+    if outcome and outcome["run"] and HydraConfig.get().mode != RunMode.MULTIRUN:
         from convzoo.tracking.store import how_to_open
 
         print(f"\nto see the run: {how_to_open(config.tracking.uri, outcome['experiment'], outcome['run'])}")
@@ -37,7 +37,7 @@ def prepare(config):
 
     from convzoo.analysis import pictures
     from convzoo.models import targets, zoo
-    from convzoo.tracking.store import check_store
+    from convzoo.tracking import delivery
     from convzoo.training import preprocess
 
     targets.allow(settings["allow"], HydraConfig.get().overrides.task)
@@ -45,7 +45,7 @@ def prepare(config):
     preprocess.check(settings["recipe"]["preprocess"], network["rows"])
     if config.plan:
         return pictures.show(plan, config.plan)
-    check_store(config.tracking.uri)
+    delivery.settle(config.tracking.uri)
     return train(settings, network, zoo.describe(config), plan, data.load(settings["data"]), precision)
 
 
@@ -58,7 +58,7 @@ def train(settings, network, axes, plan, data, precision):
     from convzoo.studies import files
     from convzoo.tracking import study
     from convzoo.tracking.record import record
-    from convzoo.tracking.run import run_name
+    from convzoo.tracking.run import Run, run_name
     from convzoo.training import checkpoint, fit, preprocess, signals
 
     recipe, uri, name_of_study = settings["recipe"], settings["tracking"]["uri"], settings["study"]
@@ -80,7 +80,7 @@ def train(settings, network, axes, plan, data, precision):
         model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
         preprocess.fit_rows(model, network["rows"], data.train.x)
         augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
-        with study.run(uri, name_of_study, name, params, tags, go_on=checkpoints.begun) as run:
+        with Run(uri, name_of_study, name, params, tags, checkpoints.begun, settings["rerun"]) as run:
             run.text(OmegaConf.to_yaml(settings), "config.yaml")
             run.text(OmegaConf.to_yaml(network), "rows.yaml")
             run.text(f"{plan}\n", "plan.txt")

@@ -184,6 +184,7 @@ class Watch(Callback):
 
     def _begin(self, config, swept, here):
         from ..tracking import study
+        from ..tracking.store import AwayError
 
         if not isinstance(config.study, str):
             raise UserError(f"`study` must be a name. Received: study={config.study!r}")
@@ -191,13 +192,18 @@ class Watch(Callback):
             file = files.read(config.study, [source.path for source in config.hydra.runtime.config_sources])
             self.page = study.begin(config.tracking.uri, config.study, swept, file)
         elif not here:
-            study.make(config.tracking.uri, config.study)  # before many workers would
+            with contextlib.suppress(AwayError):  # its runs wait for it in the spool
+                study.make(config.tracking.uri, config.study)  # before many workers would
 
     def _estimate(self, config):
         """In words; a sweep goes on without one."""
+        from ..tracking.store import AwayError
+
         try:
             return estimate(config, launchers.on_this_machine(config.hydra))
-        except UserError:
+        except UserError as error:
+            if isinstance(error, AwayError):
+                return f"{self.total} runs; no telling how long: {error}"
             raise
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]

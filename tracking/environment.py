@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def git_commit():
         return None
 
 
+@cache
 def code():
     """Which version of this package runs: the commit, with a digest of what differs from it, or the number."""
     commit = git_commit()

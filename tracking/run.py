@@ -7,14 +7,14 @@ import json
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 from omegaconf import OmegaConf
 
 from .. import UserError
-from . import environment
-from .store import check_store, experiment_of, mlflow_error, open_store, sqlite_path
+from . import EVERYDAY, delivery, environment, records
+from .journal import Journal
+from .store import mlflow_error, open_store, sqlite_path
 
 MODEL = "model.keras"
 
@@ -45,15 +45,7 @@ class Recorded:
 
     def metrics(self, metrics, step=0):
         """Logs metrics at a step, all in one write."""
-        self._log(metrics=metrics, step=step)
-
-    def text(self, text, path):
-        """Logs text as an artifact."""
-        self.client.log_text(self.id, text, path)
-
-    def figure(self, figure, path):
-        """Logs a matplotlib figure as an artifact."""
-        self.client.log_figure(self.id, figure, path)
+        records.batch(self.client, self.id, {"metrics": metrics, "step": step, "at": _now()})
 
     def files(self, paths, folder):
         """Logs files as artifacts in a folder."""
@@ -102,49 +94,40 @@ class Recorded:
             tag.value == "test" and each.dataset.digest == _digest(split) for each in inputs for tag in each.tags
         )
 
-    def _log(self, params=None, metrics=None, step=0):
-        from mlflow.entities import Metric, Param
 
-        now = int(time.time() * 1000)
-        self.client.log_batch(
-            self.id,
-            params=[Param(key, str(value)) for key, value in (params or {}).items()],
-            metrics=[Metric(key, float(value), now, step) for key, value in (metrics or {}).items()],
-        )
-
-
-class Run(Recorded):
+class Run:
     """A run being made, as a context: it ends FINISHED, or KILLED by an interrupt, or FAILED with the reason as a tag.
+
+    What it records is on disk at once and in the store soon after, see `delivery`; when the context ends, the store has
+    it, unless it does not answer.
 
     Args:
         uri: `sqlite:///file` or the address of a server.
         study: name of the experiment, made if it is not there.
         name: the run's name.
         params: what was varied, as plain numbers and words.
-        tags: further facts.
-        goes_on: id of a run that did not come to its end and goes on here, or None for a new one.
+        tags: further facts; two runs of one `identity` in a study are not made at the same time.
+        go_on: whether a run of the same identity that did not come to its end goes on here.
+        again: whether one that did is no hindrance.
 
     Raises:
-        UserError: the store cannot be reached or opened.
+        OwnedError: another process makes a run of the identity, or has just made it.
+        UserError: the store cannot be there, or refuses the run.
     """
 
-    def __init__(self, uri, study, name, params, tags, goes_on=None):
-        client = open_store(uri)
-        self.held = set()  # epochs whose metrics are there
-        if goes_on:
-            client.update_run(goes_on, status="RUNNING")
-            client.set_tag(goes_on, "artifacts", tags.get("artifacts", "full"))
-            if "failure" in client.get_run(goes_on).data.tags:
-                client.delete_tag(goes_on, "failure")
-            super().__init__(client, client.get_run(goes_on).info)
-            self.held.update(point.step for point in client.get_metric_history(goes_on, "train_loss"))
-            return
+    def __init__(self, uri, study, name, params, tags, go_on=False, again=False):
         source = {"mlflow.source.name": "train.py", "mlflow.source.type": "LOCAL"}
-        tags = {"study": study, "mlflow.user": _user(), **source, **environment.tags(), **tags}
-        run = client.create_run(experiment_of(client, uri, study), tags=tags, run_name=name)
-        super().__init__(client, run.info)
+        tags = {"study": study, "mlflow.user": _user(), **source, **environment.tags(), "artifacts": "full", **tags}
+        begin = {"do": "begin", "uri": uri, "study": study, "name": name, "tags": tags, "params": params}
+        if "identity" in tags and study != EVERYDAY:
+            begin["cell"] = f"{tags['identity']}-{tags['code']}"[:150]
+        delivery.settle(uri)
+        self.name, self._delivery = name, delivery.of(uri)
+        self._journal = Journal.new({**begin, "go_on": go_on, "again": again, "at": _now()})
         try:
-            self._log(params=params)
+            self._delivery.start(self._journal)
+        except Exception:
+            raise
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
@@ -153,27 +136,44 @@ class Run(Recorded):
         return self
 
     def __exit__(self, kind, error, traceback):
-        if kind is None:
-            status = "FINISHED"
-        elif issubclass(kind, Exception):
-            status = "FAILED"
-            error.run_id = self.id
-            self.client.set_tag(self.id, "failure", failure(error))
-        else:
-            status = "KILLED"
-        self.client.set_terminated(self.id, status)
+        end = {"do": "end", "status": "FINISHED", "at": _now()}
+        if kind and issubclass(kind, Exception):
+            end.update(status="FAILED", failure=failure(error))
+            error.run_id = self.id or ""
+        elif kind:
+            end["status"] = "KILLED"
+        self._record(end)
+        self._delivery.finish(self._journal)
+
+    @property
+    def id(self):
+        """MLflow's; None as long as the store does not have the run."""
+        return self._journal.run
+
+    @property
+    def experiment_id(self):
+        """MLflow's; None as long as the store does not have the run."""
+        return self._journal.experiment
+
+    def metrics(self, metrics, step=0):
+        """Logs metrics at a step, all in one write."""
+        self._record({"do": "metrics", "metrics": _numbers(metrics), "step": step, "at": _now()})
 
     def epoch(self, epoch, metrics):
         """Logs the metrics of an epoch, unless the run held them when it went on."""
-        if epoch not in self.held:
-            self.metrics(metrics, epoch)
+        self._record({"do": "epoch", "metrics": _numbers(metrics), "step": epoch, "at": _now()})
+
+    def text(self, text, path):
+        """Logs text as an artifact."""
+        self._file(path, lambda place: place.write_text(text))
+
+    def figure(self, figure, path):
+        """Logs a matplotlib figure as an artifact."""
+        self._file(path, figure.savefig)
 
     def save_model(self, model):
         """Logs a Keras model as the artifact `model.keras`."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / MODEL
-            model.save(path)
-            self.client.log_artifact(self.id, str(path))
+        self._file(MODEL, model.save)
 
     def dataset(self, data, part):
         """Logs one part of a data set as the run's input, if it is there.
@@ -182,23 +182,27 @@ class Run(Recorded):
             data: it has a `name` and a `source`, and under the part's name a split with `x` and `y`, or None.
             part: "train", "validation" or "test".
         """
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
         split = getattr(data, part)
         if split is None:
             return
-        entity = Dataset(
-            name=f"{data.name}/{part}",
-            digest=_digest(split),
-            source_type="local",
-            source=json.dumps({"source": data.source}),
-            profile=json.dumps({"images": len(split.y), "shape": list(split.x.shape[1:])}),
-        )
-        inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", part)])]
-        try:
-            self.client.log_inputs(self.id, inputs)
-        except mlflow_error():  # another run entered the same set between MLflow's look and its entry: now it is there
-            self.client.log_inputs(self.id, inputs)
+        entity = {
+            "name": f"{data.name}/{part}",
+            "digest": _digest(split),
+            "source_type": "local",
+            "source": json.dumps({"source": data.source}),
+            "profile": json.dumps({"images": len(split.y), "shape": list(split.x.shape[1:])}),
+        }
+        self._record({"do": "data", "set": entity, "part": part})
+
+    def _file(self, path, write):
+        folder, _, name = path.rpartition("/")
+        place, word = self._journal.place(name)
+        write(place)
+        self._record({"do": "file", "file": word, "folder": folder or None})
+
+    def _record(self, record):
+        self._journal.append(record)
+        self._delivery.come()
 
 
 def failure(error):
@@ -217,10 +221,10 @@ def find(uri, run_id):
     Raises:
         UserError: there is no such run.
     """
-    check_store(uri)
-    if (path := sqlite_path(uri)) and not path.exists():
+    if (path := sqlite_path(uri)) and path.parent.is_dir() and not path.exists():
         raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
     client = open_store(uri)
+    delivery.of(uri).settle()
     if run_id == "latest":
         studies = [experiment.experiment_id for experiment in client.search_experiments()]
         found = client.search_runs(
@@ -237,6 +241,15 @@ def find(uri, run_id):
         return Recorded(client, client.get_run(run_id).info)
     except mlflow_error() as error:
         raise UserError(f"there is no run {run_id!r} in {uri}; `run=latest` is the newest finished one") from error
+
+
+def _numbers(metrics):
+    return {key: float(value) for key, value in metrics.items()}
+
+
+def _now():
+    """Milliseconds since 1970, as MLflow has them."""
+    return int(time.time() * 1000)
 
 
 def _user():

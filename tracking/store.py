@@ -1,20 +1,34 @@
 """The store of runs: a sqlite file or an MLflow server, how it is opened and how a person opens it."""
 
+import contextlib
 import logging
 import os
 import re
 import shutil
+import sqlite3
 import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from .. import UserError
-from . import dashboard
+from . import dashboard, journal
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-_HEALTH_SECONDS = 5
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # its own 7 take four minutes; what fails is tried again from the spool
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}.items():
+    os.environ.setdefault(_name, _value)
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
+_STRANGERS = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "ENDPOINT_NOT_FOUND", "NOT_FOUND")
+_HEALTH_SECONDS = _LOCK_SECONDS = 5
+AWAY = {}  # by its address, why a store that has been there takes nothing now, as this process knows
+
+
+class AwayError(UserError):
+    """A store that has been there does not answer now."""
 
 
 def how_to_open(uri, experiment_id, run_id=None):
@@ -29,6 +43,7 @@ def check_store(uri):
     """Refuses a store that cannot be there, before anything is waited for.
 
     Raises:
+        AwayError: it was there before, for a command in this folder.
         UserError: naming `tracking.uri`.
     """
     if _is_server(uri):
@@ -37,29 +52,50 @@ def check_store(uri):
         raise UserError(f"`tracking.uri` must be sqlite:///file or the address of a server. Received: {uri!r}")
     elif not path.parent.is_dir():
         raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
+    elif path.exists():
+        _check_file(uri, path)
 
 
-def open_store(uri):
+def open_store(uri, again=False):
     """MLflow's client of a store.
 
+    Args:
+        uri: the store.
+        again: whether to look even where this process knows that it is away.
+
     Raises:
+        AwayError: it was there before and does not answer now.
         UserError: it cannot be reached or opened.
     """
+    if uri in AWAY and not again:
+        raise AwayError(f"`tracking.uri={uri}` takes nothing: {AWAY[uri]}")
     check_store(uri)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    _quiet()
     import mlflow
 
-    for name in ("mlflow", "alembic"):  # importing it sets its own level
-        logging.getLogger(name).setLevel(logging.WARNING)
+    _quiet()  # importing it sets its own level
     try:
         if (path := sqlite_path(uri)) and not path.exists():
             _create(path)
         client = mlflow.MlflowClient(uri)
         client.search_experiments(max_results=1)
     except Exception as error:
-        raise UserError(f"`tracking.uri={uri}` cannot be opened: {str(error).strip().splitlines()[0]}") from error
+        kind = UserError if refused(error) or not _was_there(uri) else AwayError
+        raise kind(f"`tracking.uri={uri}` cannot be opened: {one_line(error)}") from error
+    if _is_server(uri):
+        journal.note_answer(uri)
     return client
+
+
+@contextlib.contextmanager
+def answering(uri):
+    """Turns into an `AwayError` what is raised within it because a store has ceased to answer."""
+    try:
+        yield
+    except mlflow_error() as error:
+        if refused(error):
+            raise
+        raise AwayError(f"`tracking.uri={uri}` does not answer: {one_line(error)}") from error
 
 
 def experiment_of(client, uri, study):
@@ -112,7 +148,49 @@ def _check_server(uri):
     except urllib.error.HTTPError:
         return  # it answers: what it makes of us is for the client to say
     except OSError as error:
-        raise UserError(f"`tracking.uri={uri}`: no MLflow server answers there ({error})") from error
+        kind = AwayError if _was_there(uri) else UserError
+        raise kind(f"`tracking.uri={uri}`: no MLflow server answers there ({error})") from error
+
+
+def _check_file(uri, path):
+    """MLflow itself tries for two minutes."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_LOCK_SECONDS)) as file:
+            file.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as error:
+        kind = AwayError if "locked" in str(error) else UserError
+        raise kind(f"`tracking.uri={uri}` cannot be opened: {error}") from error
+
+
+def _was_there(uri):
+    path = sqlite_path(uri)
+    return path.exists() if path else journal.has_answered(uri)
+
+
+def _quiet():
+    """What libraries tell of a store that does not answer is told in our words."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+
+def refused(error):
+    """Whether a store answered that it will not take this, ever; else it may take it later."""
+    if isinstance(error, UserError):
+        return not isinstance(error, AwayError)
+    return getattr(error, "error_code", None) in (*_REFUSALS, *_STRANGERS)
+
+
+def is_strange(error):
+    """Whether a server does not know the user or his password, or does not let him."""
+    return getattr(error, "error_code", None) in _STRANGERS
+
+
+def one_line(error):
+    """What is wrong, in at most a line."""
+    words = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
+    return words if len(words) < 200 else f"{words[:200]}…"
 
 
 def mlflow_error():

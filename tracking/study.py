@@ -3,52 +3,14 @@
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass
 
 from .. import UserError
-from . import EVERYDAY, dashboard, environment
+from . import EVERYDAY, dashboard, environment, journal
+from .result import of_journal, search, serves
 from .run import Run, failure, run_name
-from .store import check_store, experiment_of, how_to_open, open_store
+from .store import AwayError, answering, experiment_of, how_to_open, open_store
 
 SAID = "convzoo.study"  # the experiment's tag that holds its file, as it was when the study began
-
-
-@dataclass(frozen=True)
-class Result:
-    """A run as it was recorded.
-
-    Attributes:
-        id: MLflow's.
-        experiment_id: MLflow's, of the study.
-        name: the run's.
-        status: "FINISHED", "FAILED", "KILLED" or "RUNNING".
-        params: mapping from name to word, as logged.
-        metrics: the last value of each.
-        identity: of all that decides its result.
-        cell: the same without the seed.
-        code: of which version of this package it is.
-        artifacts: what it kept, "full" or "light".
-        seconds: of its training, without the time that it was stopped.
-        failure: why it failed, or None.
-        pictures: a sentence that says which were tested, or "".
-    """
-
-    id: str
-    experiment_id: str
-    name: str
-    status: str
-    params: dict
-    metrics: dict
-    identity: str
-    cell: str
-    code: str
-    artifacts: str
-    seconds: float
-    failure: str | None
-    pictures: str
-
-    def __str__(self):
-        return f"test accuracy {self.metrics['test_accuracy']:.2%} (run {self.id})"
 
 
 def results(uri, study, where=""):
@@ -65,18 +27,8 @@ def results(uri, study, where=""):
     client, experiment = _study(uri, study)
     if experiment is None:
         raise UserError(f"there is no study {study!r} in {uri}")
-    found, token = [], None
-    while True:
-        page = client.search_runs(
-            [experiment.experiment_id],
-            where,
-            max_results=1000,
-            order_by=["attributes.start_time DESC"],
-            page_token=token,
-        )
-        found += [_result(run) for run in page]
-        if not (token := page.token):
-            return found
+    with answering(uri):
+        return search(client, experiment.experiment_id, where)
 
 
 def reusable(uri, study, identity, rerun=False, artifacts="light"):
@@ -92,40 +44,29 @@ def reusable(uri, study, identity, rerun=False, artifacts="light"):
         rerun: whether all are to be made again.
         artifacts: "full" where only one will do that kept its model.
     """
-    if rerun or study == EVERYDAY or _study(uri, study)[1] is None:
+    if rerun or study == EVERYDAY:
         return None
-    found = results(uri, study, f"attributes.status = 'FINISHED' and tags.identity = '{identity}'")
+    try:
+        if _study(uri, study)[1] is None:
+            return None
+        found = results(uri, study, f"attributes.status = 'FINISHED' and tags.identity = '{identity}'")
+    except AwayError:
+        found = [
+            result for each in journal.waiting(uri) if each.begin["study"] == study for result in [of_journal(each)]
+        ]
+        return next((each for each in found if each.identity == identity and serves(each, artifacts)), None)
     code = environment.code()
     if found and all(result.code != code for result in found):
         print(f"run {found[0].id} is of other code ({found[0].code[:7]}, not {code[:7]}) and is made again")
     found = [result for result in found if result.code == code]
     if artifacts == "full" and found and all(result.artifacts != "full" for result in found):
         print(f"run {found[0].id} kept no model and is made again")
-    return next((result for result in found if artifacts != "full" or result.artifacts == "full"), None)
+    return next((result for result in found if serves(result, artifacts)), None)
 
 
 def key(identity):
     """A word for an identity under this version of the code."""
     return f"{identity}-{hashlib.sha256(environment.code().encode()).hexdigest()[:8]}"
-
-
-def begun(uri, study, identity):
-    """The newest run of an identity that this version of the code began and did not bring to an end, or None."""
-    if _study(uri, study)[1] is None:
-        return None
-    found = results(uri, study, f"attributes.status != 'FINISHED' and tags.identity = '{identity}'")
-    return next((result for result in found if result.code == environment.code()), None)
-
-
-def run(uri, study, name, params, tags, go_on):
-    """The `Run` of an identity: the one that was begun, if `go_on`, else a new one.
-
-    One that was left RUNNING and does not go on is ended as KILLED. The caller knows that no process makes it.
-    """
-    old = begun(uri, study, tags["identity"])
-    if old and not go_on and old.status == "RUNNING":
-        open_store(uri).set_terminated(old.id, "KILLED")
-    return Run(uri, study, name, params, tags, old.id if old and go_on else None)
 
 
 def said(uri, study):
@@ -223,25 +164,6 @@ def place(run):
 
 
 def _study(uri, study):
-    check_store(uri)
     client = open_store(uri)
-    return client, client.get_experiment_by_name(study)
-
-
-def _result(run):
-    tags, info = run.data.tags, run.info
-    return Result(
-        id=info.run_id,
-        experiment_id=info.experiment_id,
-        name=info.run_name,
-        status=info.status,
-        params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-        identity=tags.get("identity", ""),
-        cell=tags.get("cell", ""),
-        code=tags.get("code", ""),
-        artifacts=tags.get("artifacts", "full"),
-        seconds=run.data.metrics.get("training_seconds", ((info.end_time or info.start_time) - info.start_time) / 1000),
-        failure=tags.get("failure"),
-        pictures=next((json.loads(each.dataset.source)["source"] for each in run.inputs.dataset_inputs), ""),
-    )
+    with answering(uri):
+        return client, client.get_experiment_by_name(study)

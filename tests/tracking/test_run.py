@@ -6,7 +6,8 @@ import pytest
 
 from convzoo import UserError
 from convzoo.data import Dataset, Split
-from convzoo.tracking import study
+from convzoo.tracking import records, study
+from convzoo.tracking.delivery import Delivery
 from convzoo.tracking.run import Run, find
 
 
@@ -46,12 +47,16 @@ def test_an_error_ends_it_failed_with_the_reason(uri):
 
 
 def test_one_that_failed_may_go_on_with_the_epochs_that_it_lacks(uri):
-    run = Run(uri, "study", "stopped", {}, {})
-    for epoch in (1, 2):
-        run.epoch(epoch, {"train_loss": epoch})
-    with pytest.raises(ValueError, match="full"), run:
-        raise ValueError("full")
-    with Run(uri, "study", "stopped", {}, {}, goes_on=run.id) as again:
+    def stopped():
+        with Run(uri, "study", "stopped", {}, {"identity": "stopped"}) as run:
+            for epoch in (1, 2):
+                run.epoch(epoch, {"train_loss": epoch})
+            raise ValueError("full")
+
+    with pytest.raises(ValueError, match="full") as error:
+        stopped()
+    run = find(uri, error.value.run_id)
+    with Run(uri, "study", "stopped", {}, {"identity": "stopped"}, go_on=True) as again:
         for epoch in (1, 2, 3):
             again.epoch(epoch, {"train_loss": 10 * epoch})
     client = mlflow.MlflowClient(uri)
@@ -67,10 +72,14 @@ def test_an_interrupt_ends_it_killed(uri):
 
 
 def test_an_interrupt_before_it_began_leaves_nothing_running(uri, monkeypatch):
-    def interrupted(*args, **kwargs):
+    wait = Delivery._wait
+
+    def interrupted(*args):
+        monkeypatch.setattr(Delivery, "_wait", wait)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "_log", interrupted)
+    monkeypatch.setattr(Delivery, "_wait", interrupted)
+    monkeypatch.setattr(Delivery, "settle", lambda self: None)
     with pytest.raises(KeyboardInterrupt):
         Run(uri, "early", "x", {}, {})
     client = mlflow.MlflowClient(uri)
@@ -83,6 +92,7 @@ def test_the_test_part_is_recognised(uri):
     with Run(uri, "study", "fourth", {}, {}) as run:
         for part in ("train", "validation", "test"):
             run.dataset(Dataset("tiny", ("a", "b"), pictures, None, pictures, "made up"), part)
+    run = find(uri, run.id)
     assert run.tested_on(pictures)
     assert not run.tested_on(Split(pictures.x + np.uint8(1), pictures.y))
     names = [each.dataset.name for each in mlflow.MlflowClient(uri).get_run(run.id).inputs.dataset_inputs]
@@ -92,7 +102,7 @@ def test_the_test_part_is_recognised(uri):
 def test_a_run_without_a_model_says_so(uri):
     with Run(uri, "study", "fifth", {}, {}) as run:
         pass
-    with pytest.raises(UserError, match=f"{run.id} has no model.keras"), run.artifact("model.keras"):
+    with pytest.raises(UserError, match=f"{run.id} has no model.keras"), find(uri, run.id).artifact("model.keras"):
         pass
 
 
@@ -101,7 +111,7 @@ def test_a_run_that_was_to_keep_no_model_says_so(uri):
         run.text("tracking: {artifacts: light}", "config.yaml")
     with (
         pytest.raises(UserError, match="kept no model, as runs of a study do not; `tracking"),
-        run.artifact("model.keras"),
+        find(uri, run.id).artifact("model.keras"),
     ):
         pass
 
@@ -127,18 +137,18 @@ def test_a_data_set_that_another_process_enters_at_the_same_moment_is_logged(uri
     with Run(uri, "study", "quicker", {}, {}) as other:
         other.dataset(data, "test")
     with Run(uri, "study", "raced", {}, {}) as run:
-        log, misses = run.client.log_inputs, ["UNIQUE constraint failed: datasets.name"]
+        pass
+    client, misses = mlflow.MlflowClient(uri), ["UNIQUE constraint failed: datasets.name"]
+    log, record = client.log_inputs, other._journal.records[1]
 
-        def quicker(*arguments):
-            if misses:
-                raise mlflow.exceptions.MlflowException(misses.pop())
-            return log(*arguments)
+    def quicker(*arguments):
+        if misses:
+            raise mlflow.exceptions.MlflowException(misses.pop())
+        return log(*arguments)
 
-        monkeypatch.setattr(run.client, "log_inputs", quicker)
-        run.dataset(data, "test")
-    assert run.tested_on(split)
-    monkeypatch.setattr(
-        run.client, "log_inputs", lambda *_: (_ for _ in ()).throw(mlflow.exceptions.MlflowException("no"))
-    )
+    monkeypatch.setattr(client, "log_inputs", quicker)
+    records.carry_out(client, run._journal, record, set())
+    assert find(uri, run.id).tested_on(split)
+    monkeypatch.setattr(client, "log_inputs", lambda *_: (_ for _ in ()).throw(mlflow.exceptions.MlflowException("no")))
     with pytest.raises(mlflow.exceptions.MlflowException, match="no"):
-        run.dataset(data, "test")
+        records.carry_out(client, run._journal, record, set())

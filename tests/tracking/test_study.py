@@ -1,10 +1,16 @@
 """A study in a real store: what is done, what was begun, what failed."""
 
+import os
+import signal
+import subprocess
+import sys
+
 import mlflow
 import pytest
 
 from convzoo import UserError
 from convzoo.tracking import EVERYDAY, environment, study
+from convzoo.tracking.lease import OwnedError
 from convzoo.tracking.run import Run, find
 
 
@@ -64,14 +70,51 @@ def test_a_run_of_other_code_is_told_and_made_again(uri, capsys):
     assert study.reusable(uri, "mine", "i") is not None
 
 
-def test_a_run_that_was_left_is_gone_on_with_or_ended(uri):
-    left = Run(uri, "mine", "a run", {}, {"identity": "i"})  # by a process that was killed
-    assert study.run(uri, "mine", "a run", {}, {"identity": "i"}, go_on=True).id == left.id
-    new = study.run(uri, "mine", "a run", {}, {"identity": "i"}, go_on=False)
-    assert new.id != left.id
-    status = {result.id: result.status for result in study.results(uri, "mine")}
-    assert status == {left.id: "KILLED", new.id: "RUNNING"}
-    assert study.run(uri, "mine", "a run", {}, {"identity": "other"}, go_on=True).id not in status
+def left(uri, folder):
+    """The id of a run that a process left which was killed."""
+    code = """if True:
+        import os, signal, sys
+        from convzoo.tracking.run import Run
+        run = Run(sys.argv[1], "mine", "a run", {}, {"identity": "i"})
+        print(run.id, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    killed = subprocess.run([sys.executable, "-c", code, uri], cwd=folder, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    return killed.stdout.strip()
+
+
+def test_a_run_that_was_left_is_gone_on_with_or_ended(uri, tmp_path):
+    def statuses():
+        return {result.id: result.status for result in study.results(uri, "mine")}
+
+    old = left(uri, tmp_path)
+    assert statuses() == {old: "RUNNING"}
+    with Run(uri, "mine", "a run", {}, {"identity": "other"}) as other:
+        assert statuses() == {old: "KILLED", other.id: "RUNNING"}
+    with Run(uri, "mine", "a run", {}, {"identity": "i"}, go_on=True) as again:
+        assert again.id == old
+        assert statuses() == {old: "RUNNING", other.id: "FINISHED"}
+    assert statuses() == {old: "FINISHED", other.id: "FINISHED"}
+
+
+def test_a_run_that_was_left_and_is_not_gone_on_with_stays_killed(uri, tmp_path):
+    old = left(uri, tmp_path)
+    with Run(uri, "mine", "a run", {}, {"identity": "i"}) as new:
+        assert {result.id: result.status for result in study.results(uri, "mine")} == {old: "KILLED", new.id: "RUNNING"}
+
+
+def test_a_run_that_a_process_makes_is_left_to_it(uri):
+    with Run(uri, "mine", "a run", {}, {"identity": "i"}) as run:
+        with pytest.raises(OwnedError, match=f"another process makes this run: .* {os.getpid()} "):
+            Run(uri, "mine", "a run", {}, {"identity": "i"}, go_on=True)
+        assert [(each.id, each.status) for each in study.results(uri, "mine")] == [(run.id, "RUNNING")]
+    with pytest.raises(OwnedError, match="has just made"):
+        Run(uri, "mine", "a run", {}, {"identity": "i"})
+    with Run(uri, "mine", "a run", {}, {"identity": "i"}, again=True) as again:
+        assert again.id != run.id
+    tags = mlflow.MlflowClient(uri).get_experiment(run.experiment_id).tags
+    assert not [key for key in tags if key.startswith("convzoo.claim")]
 
 
 def test_a_failure_is_kept_once_and_not_where_a_run_has_it(uri):

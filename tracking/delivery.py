@@ -1,0 +1,256 @@
+"""Brings what runs record to the store: at once, or when it takes it again, by a thread of its own.
+
+Training never waits for the store. A record is written to the run's journal; the thread of its store carries the
+journals of the process out in their order, and first those that a process left which is gone. While the store does not
+take them they stay on disk, for this process or for the next command that reaches it.
+"""
+
+import atexit
+import os
+import sys
+import threading
+import time
+
+from .. import UserError
+from . import journal as journals
+from . import lease, records
+from .store import AWAY, AwayError, is_strange, one_line, open_store, refused
+
+START_SECONDS = 10  # a run waits so long for its first record, and a command at its end for the last one
+_PAUSES = (1, 2, 4, 8, 15, 30)  # seconds between two tries
+_DELIVERIES = {}
+
+
+def of(uri):
+    """The `Delivery` of this process to a store."""
+    key = os.getpid(), uri
+    if key not in _DELIVERIES:
+        _DELIVERIES[key] = Delivery(uri)
+    return _DELIVERIES[key]
+
+
+def settle(uri):
+    """Refuses a store that cannot be there; delivers what earlier commands left for it.
+
+    One that has been there and does not answer now is told, and no error.
+
+    Raises:
+        UserError: naming `tracking.uri`.
+    """
+    try:
+        open_store(uri)
+        of(uri).settle()
+    except AwayError as error:
+        of(uri).troubled(error)
+
+
+class Delivery:
+    """What a process has for a store.
+
+    Args:
+        uri: the store.
+    """
+
+    def __init__(self, uri):
+        self.uri, self.journals = uri, []
+        self._changed = threading.Condition()
+        self._since = None  # when the store ceased to take what is recorded
+        self._unsettled = self._hurried = False
+        self._tries = self._late = self._late_runs = 0  # since then
+        self._client, self._looked = None, set()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def settle(self):
+        """Delivers what earlier commands left; returns when that is done, or the store does not take it."""
+        if journals.waiting(self.uri):
+            self._unsettled = True
+            self._wait(lambda: not self._unsettled or self._since)
+
+    def start(self, journal):
+        """Takes a journal over whose first record is in it; returns when the store has that, or does not take it.
+
+        Raises:
+            UserError: the store refuses it, or another process makes the run.
+        """
+        journal.waited = True
+        self.journals.append(journal)
+        self._wait(lambda: journal.taken or journal.error or self._since, START_SECONDS)
+        with self._changed:
+            journal.waited = False
+            if journal.error:
+                raise journal.error
+
+    def come(self):
+        """Says that there are new records."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def finish(self, journal):
+        """Returns when the store has all of a journal, or does not take it.
+
+        Raises:
+            UserError: neither the store nor the disk has it.
+        """
+        self._wait(lambda: journal not in self.journals or self._since)
+        if journal in self.journals and not journal.kept:
+            raise UserError(f"neither {self.uri} nor {journals.SPOOL}/ takes what run {journal.begin['name']} recorded")
+
+    def leave(self):
+        """Tries for the last time, and says what is left."""
+        if self._since:
+            self._hurried = True
+            self._wait(lambda: not self._since, START_SECONDS)
+        if self._since and (mine := [journal for journal in self.journals if journal.waiting]):
+            runs = f"{len(mine)} run{'s' * (len(mine) != 1)}"
+            print(f"{runs} for {self.uri} in {journals.SPOOL}/: the next command that reaches it delivers", flush=True)
+
+    def troubled(self, error):
+        """Notes that the store does not take what is recorded, and says so, once."""
+        with self._changed:
+            if self._since is None:
+                self._since, self._late, self._late_runs = time.time(), 0, 0
+                self._client = None
+                AWAY[self.uri] = one_line(error)
+                atexit.register(self.leave)
+                _say(
+                    f"warning: `tracking.uri={self.uri}` takes nothing now ({one_line(error)}); "
+                    f"what is recorded waits in {journals.SPOOL}/"
+                )
+            self._tries += 1
+            self._changed.notify_all()
+
+    def _wait(self, done, seconds=None):
+        with self._changed:
+            self._changed.notify_all()
+            self._changed.wait_for(done, seconds)
+
+    def _work(self):
+        while True:
+            with self._changed:
+                pause = _PAUSES[min(self._tries, len(_PAUSES)) - 1] if self._since else lease.BEAT
+                self._changed.wait_for(self._is_due, pause)
+                self._hurried = False
+            try:
+                self._round()
+            except Exception as error:
+                self.troubled(error)
+
+    def _is_due(self):
+        return self._hurried or (not self._since and (self._unsettled or any(each.waiting for each in self.journals)))
+
+    def _round(self):
+        if not (self._since or self._unsettled or self.journals):
+            return
+        if self._since or not self._client:
+            self._client = open_store(self.uri, again=True)
+        client = self._client
+        if self._unsettled or self._since:
+            with journals.delivering():
+                for journal in journals.left(self.uri):
+                    self._deliver_left(client, journal)
+            self._unsettled = False
+        for journal in list(self.journals):
+            self._deliver(client, journal)
+        if self._since:
+            self._well()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _well(self):
+        with self._changed:
+            self._since, self._tries = None, 0
+            AWAY.pop(self.uri, None)
+            atexit.unregister(self.leave)
+        late = f": all that waited has arrived, {self._late} records of {self._late_runs} runs" if self._late else ""
+        _say(f"{self.uri} takes what is recorded again{late}")
+
+    def _deliver(self, client, journal):
+        """Carries out what waits of a journal of this process."""
+        try:
+            self._carry_out(client, journal)
+        except Exception as error:
+            with self._changed:
+                if not refused(error) or is_strange(error):
+                    raise
+                if not journal.waited and isinstance(error, lease.OwnedError):
+                    return  # the training has begun: the next round makes a run of its own
+                self.journals.remove(journal)
+                if journal.waited:
+                    journal.error = _told(error, self.uri)
+                    journal.remove()
+                else:
+                    _say(f"warning: {self._refusal(journal, error)}")
+                self._changed.notify_all()
+            return
+        if journal.ended and not journal.waiting:
+            self.journals.remove(journal)
+            journal.remove()
+        elif time.time() - journal.beaten >= lease.BEAT:
+            client.set_tag(journal.run, "heartbeat", lease.beat())
+            journal.beaten = time.time()
+
+    def _deliver_left(self, client, journal):
+        """Delivers what a process left that is gone; a run that it did not end is KILLED."""
+        count, name = journal.waiting, journal.begin["name"]
+        if not journal.ended:
+            at = int((journal.folder / "journal.jsonl").stat().st_mtime * 1000)
+            journal.records.append({"do": "end", "status": "KILLED", "at": at})
+        try:
+            if count or self._is_ours(client, journal):
+                self._carry_out(client, journal, before=True)
+            journal.remove()
+            if count:
+                _say(f"{name}: what waited in {journals.SPOOL}/ has arrived, {count} records")
+        except Exception as error:
+            if not refused(error) or is_strange(error):
+                raise
+            _say(f"warning: {self._refusal(journal, error)}")
+        finally:
+            journal.close()
+
+    def _carry_out(self, client, journal, before=False):
+        doubtful = before or self._since or time.time() - journal.beaten > lease.EXPIRY
+        if doubtful and journal.waiting and not self._is_ours(client, journal):
+            journal.again()
+        self._late_runs += bool(self._since and journal.waiting)
+        while journal.waiting:
+            record = journal.records[journal.taken]
+            if record["do"] == "begin":
+                journal.take(*records.begin(client, journal, before or bool(self._since)))
+                self._close_left(client, journal.experiment)
+            else:
+                if journal.epochs is None:
+                    journal.epochs = records.held(client, journal.run)
+                records.carry_out(client, journal, record, journal.epochs)
+                journal.take()
+            self._late += bool(self._since)
+            with self._changed:
+                self._changed.notify_all()
+
+    def _is_ours(self, client, journal):
+        """Whether no other process has gone on with the journal's run."""
+        return not journal.run or client.get_run(journal.run).data.tags.get("owner") == journal.begin["owner"]
+
+    def _close_left(self, client, experiment):
+        """Ends the runs of a study whose process is gone, once."""
+        if experiment not in self._looked:
+            self._looked.add(experiment)
+            for name in lease.close_left(client, experiment):
+                _say(f"{name}: its process is gone, the run is ended as KILLED")
+
+    def _refusal(self, journal, error):
+        where = os.path.relpath(journal.folder)
+        return f"{self.uri} refuses what {journal.begin['name']} records ({one_line(error)}); it stays in {where}"
+
+
+def _told(error, uri):
+    if isinstance(error, UserError):
+        return error
+    told = UserError(f"`tracking.uri={uri}` refuses the run: {one_line(error)}")
+    told.__cause__ = error
+    return told
+
+
+def _say(words):
+    """On a line of its own, whatever a terminal's last line shows."""
+    print(f"\r\033[K{words}" if sys.stdout.isatty() else words, flush=True)

@@ -16,7 +16,7 @@ from . import journal as journals
 from . import lease, records
 from .store import AWAY, AwayError, is_strange, one_line, open_store, refused
 
-START_SECONDS = 10  # a run waits so long for its first record, and a command at its end for the last one
+START_SECONDS, LEAVE_SECONDS = 10, 5  # a run waits so long for the store at its start, a command at its end
 _PAUSES = (1, 2, 4, 8, 15, 30)  # seconds between two tries
 _DELIVERIES = {}
 
@@ -55,8 +55,8 @@ class Delivery:
         self.uri, self.journals = uri, []
         self._changed = threading.Condition()
         self._since = None  # when the store ceased to take what is recorded
-        self._unsettled = self._hurried = False
-        self._tries = self._late = self._late_runs = 0  # since then
+        self._unsettled = False
+        self._tries = self._late = 0  # since then
         self._client, self._looked = None, set()
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -98,8 +98,8 @@ class Delivery:
     def leave(self):
         """Tries for the last time, and says what is left."""
         if self._since:
-            self._hurried = True
-            self._wait(lambda: not self._since, START_SECONDS)
+            self._tries = 0
+            self._wait(lambda: not self._since, LEAVE_SECONDS)
         if self._since and (mine := [journal for journal in self.journals if journal.waiting]):
             runs = f"{len(mine)} run{'s' * (len(mine) != 1)}"
             print(f"{runs} for {self.uri} in {journals.SPOOL}/: the next command that reaches it delivers", flush=True)
@@ -108,7 +108,7 @@ class Delivery:
         """Notes that the store does not take what is recorded, and says so, once."""
         with self._changed:
             if self._since is None:
-                self._since, self._late, self._late_runs = time.time(), 0, 0
+                self._since, self._late = time.time(), 0
                 self._client = None
                 AWAY[self.uri] = one_line(error)
                 atexit.register(self.leave)
@@ -127,16 +127,21 @@ class Delivery:
     def _work(self):
         while True:
             with self._changed:
-                pause = _PAUSES[min(self._tries, len(_PAUSES)) - 1] if self._since else lease.BEAT
-                self._changed.wait_for(self._is_due, pause)
-                self._hurried = False
+                self._changed.wait_for(self._is_due, self._pause())
             try:
                 self._round()
             except Exception as error:
                 self.troubled(error)
 
     def _is_due(self):
-        return self._hurried or (not self._since and (self._unsettled or any(each.waiting for each in self.journals)))
+        if self._since:
+            return self._tries == 0
+        return self._unsettled or any(each.waiting for each in self.journals)
+
+    def _pause(self):
+        if not self._since:
+            return lease.BEAT
+        return _PAUSES[min(self._tries, len(_PAUSES)) - 1]
 
     def _round(self):
         if not (self._since or self._unsettled or self.journals):
@@ -161,7 +166,7 @@ class Delivery:
             self._since, self._tries = None, 0
             AWAY.pop(self.uri, None)
             atexit.unregister(self.leave)
-        late = f": all that waited has arrived, {self._late} records of {self._late_runs} runs" if self._late else ""
+        late = f": all that waited has arrived, {self._late} records" if self._late else ""
         _say(f"{self.uri} takes what is recorded again{late}")
 
     def _deliver(self, client, journal):
@@ -174,17 +179,17 @@ class Delivery:
                     raise
                 if not journal.waited and isinstance(error, lease.OwnedError):
                     return  # the training has begun: the next round makes a run of its own
-                self.journals.remove(journal)
                 if journal.waited:
                     journal.error = _told(error, self.uri)
                     journal.remove()
                 else:
                     _say(f"warning: {self._refusal(journal, error)}")
+                self.journals.remove(journal)
                 self._changed.notify_all()
             return
         if journal.ended and not journal.waiting:
-            self.journals.remove(journal)
             journal.remove()
+            self.journals.remove(journal)  # then the process may end
         elif time.time() - journal.beaten >= lease.BEAT:
             client.set_tag(journal.run, "heartbeat", lease.beat())
             journal.beaten = time.time()
@@ -212,18 +217,19 @@ class Delivery:
         doubtful = before or self._since or time.time() - journal.beaten > lease.EXPIRY
         if doubtful and journal.waiting and not self._is_ours(client, journal):
             journal.again()
-        self._late_runs += bool(self._since and journal.waiting)
         while journal.waiting:
             record = journal.records[journal.taken]
             if record["do"] == "begin":
                 journal.take(*records.begin(client, journal, before or bool(self._since)))
-                self._close_left(client, journal.experiment)
+                if not before:
+                    self._close_left(client, journal.experiment)
             else:
                 if journal.epochs is None:
                     journal.epochs = records.held(client, journal.run)
                 records.carry_out(client, journal, record, journal.epochs)
                 journal.take()
             self._late += bool(self._since)
+            self._tries = 0
             with self._changed:
                 self._changed.notify_all()
 

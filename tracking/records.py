@@ -4,7 +4,7 @@ MLflow keeps a point of a metric by its value, step and time: the same one, writ
 once. Params, tags, files and data sets are there once by their names.
 """
 
-from . import EVERYDAY, lease
+from . import lease
 from .result import search, serves
 from .store import experiment_of, mlflow_error
 
@@ -39,12 +39,12 @@ def begin(client, journal, before=False):
 
 def _begin(client, experiment, record, alone):
     """The id of the run that goes on, or of a new one. `alone` refuses to make what another process makes or made."""
-    tags, live = record["tags"], []
-    if "cell" in record:
+    tags = record["tags"]
+    if "identity" in tags:
         found = search(client, experiment, f"tags.identity = '{tags['identity']}'")
         found = [result for result in found if result.code == tags["code"]]
         live = [result for result in found if result.status == "RUNNING" and lease.is_live(result.lease)]
-        if alone and record["study"] != EVERYDAY:
+        if alone:
             if live:
                 raise lease.OwnedError(f"another process makes this run: {live[0].lease['owner']}")
             if not record["again"] and any(serves(result, tags["artifacts"]) for result in found):

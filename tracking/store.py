@@ -17,7 +17,9 @@ from . import dashboard, journal
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # its own 7 take four minutes; what fails is tried again from the spool
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Its own 7 take four minutes, and make a second run where an answer was lost; the spool tries again and knows.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }.items():
     os.environ.setdefault(_name, _value)
@@ -80,6 +82,11 @@ def open_store(uri, again=False):
         client = mlflow.MlflowClient(uri)
         client.search_experiments(max_results=1)
     except Exception as error:
+        if getattr(error, "error_code", None) in _STRANGERS[:2]:
+            raise UserError(
+                f"`tracking.uri={uri}` does not know this user or this password; they are taken from "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            ) from error
         kind = UserError if refused(error) or not _was_there(uri) else AwayError
         raise kind(f"`tracking.uri={uri}` cannot be opened: {one_line(error)}") from error
     if _is_server(uri):
@@ -189,8 +196,12 @@ def is_strange(error):
 
 def one_line(error):
     """What is wrong, in at most a line."""
-    words = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
-    return words if len(words) < 200 else f"{words[:200]}…"
+    text = str(error).strip() or type(error).__name__
+    if cause := re.search(
+        r"\[Errno -?\d+\] ([^'\")>]+)|(timed out|Remote end closed connection|Connection aborted)", text
+    ):
+        return cause[1] or cause[2]  # within MLflow's words, within urllib3's
+    return " ".join(text.splitlines()[0].split())[:200]
 
 
 def mlflow_error():

@@ -1,0 +1,73 @@
+"""What a journal says after its process has ended, however that was."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from convzoo.tracking import journal
+from convzoo.tracking.journal import Journal
+
+BEGIN = {"do": "begin", "uri": "sqlite:///x.db", "study": "mine", "name": "a run", "tags": {}, "params": {}}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def left(epochs):
+    """The folder of a journal whose process was killed."""
+    code = f"""if True:
+        import os, signal
+        from convzoo.tracking.journal import Journal
+        journal = Journal.new({BEGIN})
+        journal.take("the run", "7")
+        for epoch in range({epochs}):
+            journal.append({{"do": "epoch", "step": epoch}})
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    return journal._folders()[0]
+
+
+def test_what_a_killed_process_wrote_is_there_and_how_much_of_it_the_store_has():
+    left(3)
+    (found,) = journal.left("sqlite:///x.db")
+    assert [record.get("step") for record in found.records] == [None, 0, 1, 2]
+    assert (found.run, found.experiment, found.waiting, found.ended) == ("the run", "7", 3, False)
+    assert list(journal.left("sqlite:///x.db")) == []  # it is ours now
+    found.remove()
+    assert not os.path.exists("spool")
+
+
+def test_that_of_another_store_is_not_for_us():
+    left(0)
+    assert list(journal.left("sqlite:///y.db")) == []
+
+
+def test_that_of_a_living_process_is_its_own():
+    mine = Journal.new(BEGIN)
+    assert list(journal.left()) == []
+    assert [each.begin["name"] for each in journal.waiting("sqlite:///x.db")] == ["a run"]
+    mine.close()
+    (found,) = journal.left()
+    found.remove()
+
+
+def test_a_line_that_was_cut_off_does_not_count():
+    path = left(2) / "journal.jsonl"
+    path.write_text(path.read_text()[:-3])
+    (found,) = journal.left()
+    assert [record.get("step") for record in found.records] == [None, 0]
+    found.remove()
+
+
+def test_without_its_note_all_is_delivered_again():
+    (left(2) / "taken").write_text("{")
+    (found,) = journal.left()
+    assert (found.run, found.waiting) == (None, 3)
+    found.remove()

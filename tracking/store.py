@@ -198,7 +198,7 @@ def one_line(error):
     """What is wrong, in at most a line."""
     text = str(error).strip() or type(error).__name__
     if cause := re.search(
-        r"\[Errno -?\d+\] ([^'\")>]+)|(timed out|Remote end closed connection|Connection aborted)", text
+        r"\[Errno -?\d+\] ([^'\")>]+)|(timed out|Remote end closed connection|too many \d+ error)", text
     ):
         return cause[1] or cause[2]  # within MLflow's words, within urllib3's
     return " ".join(text.splitlines()[0].split())[:200]

@@ -128,7 +128,10 @@ def keep_failure(uri, study, words, error, telling=None):
     params = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word and not word.startswith("launcher"))
     model = params.pop("model", "?").rpartition("/")[2]  # its own name is without its folder
     name = run_name(model, params.get("seed", 0), words if telling is None else telling)
-    known = results(uri, study, "attributes.status = 'FAILED'") if _study(uri, study)[1] else []
+    try:
+        known = results(uri, study, "attributes.status = 'FAILED'") if _study(uri, study)[1] else []
+    except AwayError:
+        known = []
     if any((each.name, each.failure) == (name, failure(error)) for each in known):
         return
     with contextlib.suppress(type(error)), Run(uri, study, name, params, {}):

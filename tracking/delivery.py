@@ -116,7 +116,6 @@ class Delivery:
                     f"warning: `tracking.uri={self.uri}` takes nothing now ({one_line(error)}); "
                     f"what is recorded waits in {journals.SPOOL}/"
                 )
-            self._tries += 1
             self._changed.notify_all()
 
     def _wait(self, done, seconds=None):
@@ -131,6 +130,7 @@ class Delivery:
             try:
                 self._round()
             except Exception as error:
+                self._tries += 1
                 self.troubled(error)
 
     def _is_due(self):
@@ -141,7 +141,7 @@ class Delivery:
     def _pause(self):
         if not self._since:
             return lease.BEAT
-        return _PAUSES[min(self._tries, len(_PAUSES)) - 1]
+        return _PAUSES[min(max(self._tries, 1), len(_PAUSES)) - 1]
 
     def _round(self):
         if not (self._since or self._unsettled or self.journals):

@@ -130,6 +130,8 @@ class Journal:
         """Takes the folder away, and that of all journals if nothing else is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.close()
+        if self.folder.parent.name != SPOOL:
+            return
         with contextlib.suppress(OSError):
             if os.listdir(self.folder.parent) == ["lock"]:
                 (self.folder.parent / "lock").unlink()

@@ -221,6 +221,7 @@ class Delivery:
             record = journal.records[journal.taken]
             if record["do"] == "begin":
                 journal.take(*records.begin(client, journal, before or bool(self._since)))
+                journal.beaten = float(record["heartbeat"])
                 if not before:
                     self._close_left(client, journal.experiment)
             else:

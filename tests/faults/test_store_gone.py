@@ -129,8 +129,10 @@ class Lossy:
                 self.answers += 1
                 if self.answers > 20 and self.answers % 3 == 0:
                     self.lost += 1
-                    return
+                    break
                 client.sendall(answer)
+            for end in (client, server):
+                end.shutdown(socket.SHUT_RDWR)  # closing alone waits for the thread that reads
 
     def _copy(self, source, target):
         with contextlib.suppress(OSError):

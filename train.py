@@ -42,7 +42,7 @@ def prepare(config):
 
     targets.allow(settings["allow"], HydraConfig.get().overrides.task)
     network, plan = zoo.network(config)
-    preprocess.check(settings["recipe"]["preprocess"], network["rows"])
+    preprocess.check(settings["recipe"], network)
     if config.plan:
         return pictures.show(plan, config.plan)
     check_store(config.tracking.uri)

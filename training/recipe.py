@@ -3,7 +3,7 @@
 from .. import UserError
 from ..configs.keys import check_keys
 
-SCHEDULES = ("constant", "cosine", "steps", "inverse")
+SCHEDULES = ("constant", "cosine", "triangle", "steps", "inverse")
 SELECTS = ("last", "best")
 FILLS = ("reflect", "zeros")
 ARTIFACTS = ("full", "light")
@@ -60,7 +60,10 @@ RULES = {
     "recipe.momentum": _number(0, 1),
     "recipe.nesterov": _FLAG,
     "recipe.weight_decay": _number(0),
-    "recipe.flip": _FLAG,
+    "recipe.bias_rate": _number(0, open_at_minimum=True),
+    "recipe.label_smoothing": _number(0, 1),
+    "recipe.average": _number(0, 1),
+    "recipe.flip": (lambda v: isinstance(v, bool) or v == "alternate", "true, false or alternate"),
     "recipe.shift": _whole(0),
     "recipe.fill": _one_of(FILLS),
     "recipe.preprocess": (lambda v: v is None or isinstance(v, dict), "a mapping from names to rows"),
@@ -110,11 +113,11 @@ def resolve(config):
         if shift >= smallest:
             raise UserError(f"`{key}` must be less than the image's {smallest} pixels. Received: {key}={shift}")
 
-    recipe["flip"] = recipe["flip"] and data["augment"]["flip"]
+    recipe["flip"] = data["augment"]["flip"] and recipe["flip"]
     recipe["shift"] = recipe["shift"] if data["augment"]["shift"] else 0
     recipe["fill"] = recipe["fill"] if recipe["shift"] else "zeros"
-    recipe["warmup"] = recipe["warmup"] if recipe["schedule"] == "cosine" else 0
+    recipe["warmup"] = recipe["warmup"] if recipe["schedule"] in ("cosine", "triangle") else 0
     recipe["boundaries"] = recipe["boundaries"] if recipe["schedule"] == "steps" else []
-    for key in ("warmup", "momentum", "weight_decay"):
+    for key in ("warmup", "momentum", "weight_decay", "bias_rate", "label_smoothing", "average"):
         recipe[key] = float(recipe[key])
     return {**config, "recipe": recipe, "learning_rate": float(config["learning_rate"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,9 +104,17 @@ class Batches:
         return pictures, y
 
     def epoch(self, epoch):
-        """Iterates over the batches of an epoch."""
-        for step in range(self.steps):
-            yield self.apply(self.decide(epoch, step))
+        """Iterates over the batches of an epoch; the next is made while the last is learned from."""
+        with ThreadPoolExecutor(1) as worker:
+            coming = worker.submit(self._batch, epoch, 0)
+            for step in range(1, self.steps + 1):
+                batch = coming.result()
+                if step < self.steps:
+                    coming = worker.submit(self._batch, epoch, step)
+                yield batch
+
+    def _batch(self, epoch, step):
+        return self.apply(self.decide(epoch, step))
 
 
 def _outside(positions, size):

@@ -31,6 +31,11 @@ def rate(network, ends):
     return STEPS[network] * BATCH * (len(ends) - 1) / (ends[-1] - ends[0])
 
 
+def since_begun():
+    """Seconds since the process was asked for: imports, building and the first step."""
+    return time.time() - float(os.environ["BEGUN"])
+
+
 def ours(network, **_):
     """`train.py` as it is, with augmentation, validation, checkpoints and MLflow; the pictures alone are noise."""
     from convzoo import data
@@ -45,7 +50,16 @@ def ours(network, **_):
     from mlflow import MlflowClient
 
     from convzoo import train
+    from convzoo.training.progress import Progress
 
+    first, step = [], Progress.step
+
+    def seen(*args):
+        first.append(since_begun())
+        Progress.step = step
+        step(*args)
+
+    Progress.step = seen
     sys.stdout = sys.stderr
     train.main()
     sys.stdout = sys.__stdout__
@@ -57,7 +71,12 @@ def ours(network, **_):
 
     ends = [each.timestamp / 1000 for _, each in values("train_loss")]
     steps = [each.value for _, each in values("images_per_second")][1:]
-    return {"rate": rate(network, ends), "steps": float(np.median(steps)), "precision": run.data.params["precision"]}
+    return {
+        "rate": rate(network, ends),
+        "steps": float(np.median(steps)),
+        "precision": run.data.params["precision"],
+        "first": first[0],
+    }
 
 
 def bare(network, precision="mixed_bfloat16"):
@@ -107,10 +126,13 @@ def keras_fit(network, precision="float32", **_):
     model = keras.Model(inputs, model(keras.layers.Rescaling(1 / 255)(inputs)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.02, momentum=0.9, nesterov=True), loss, metrics=["accuracy"])
-    ends = []
-    ended = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
+    ends, steps = [], []
+    ended = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()),
+        on_train_batch_end=lambda batch, logs: steps or steps.append(since_begun()),
+    )
     model.fit(x, y, BATCH, EPOCHS, validation_data=held, callbacks=[ended], verbose=0)
-    return {"rate": rate(network, ends)}
+    return {"rate": rate(network, ends), "first": steps[0]}
 
 
 def keras_fit_bfloat16(network, **_):

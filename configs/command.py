@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import UserError
 from ..studies import files, jobs, launchers, watch
+from . import foreign
 
 
 def run(main, name):
@@ -34,7 +35,10 @@ def run(main, name):
         name: name of its config.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise what is wrong rather than print it and exit with 1
+    foreign.guard()
     try:
+        if any(len(word) > 2 and "--experimental-rerun".startswith(word.partition("=")[0]) for word in sys.argv[1:]):
+            raise UserError("`--experimental-rerun` would run what a pickle says: give the run's words again")
         if name == "train":
             words = files.expanded(sys.argv[1:])
             sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # argparse wants it so

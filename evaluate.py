@@ -7,7 +7,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 
 from convzoo.configs import command
-from convzoo.configs.keys import check_keys
+from convzoo.configs.keys import check_keys, check_name
 
 KEYS = ["run", "image", "register", "shift", "images", "border", "image_index", "study", "data", "allow", "tracking"]
 
@@ -31,7 +31,7 @@ def report_study(config):
     from convzoo.tracking import study
     from convzoo.tracking.store import how_to_open
 
-    uri, name = config.tracking.uri, str(config.study)
+    uri, name = config.tracking.uri, check_name(str(config.study))
     report = Report(name, study.results(uri, name), study.said(uri, name))
     figures = report.figures()
     files = {"report.html": report.html(figures), "report.txt": f"{report}\n", "runs.csv": report.csv(), **figures}

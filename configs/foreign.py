@@ -1,7 +1,7 @@
 """Files that are not convzoo's own, of `--config-dir` for one: read within bounds, and they run nothing.
 
-What stands under `hydra` is made by Hydra before a run begins: callbacks, launchers, loggers, a job's environment. So it
-is typed, as is what says where a run writes to.
+What stands under `hydra` is made by Hydra before a run begins: callbacks, launchers, loggers, a job's environment. So
+it is typed, as is what says where a run writes to.
 """
 
 import io
@@ -93,7 +93,7 @@ def _check_text(value, where):
         while (shorter := _REFERENCE.sub("", rest)) != rest:
             rest = shorter
         if "${" in rest:
-            raise UserError(f"{where} may refer to other keys, as ${{data.classes}}, and call nothing. Received: {value}")
+            raise UserError(f"{where} may refer to keys, as ${{data.classes}}, and call nothing. Received: {value}")
 
 
 class _Repository(ConfigRepository):

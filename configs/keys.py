@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from .. import UserError
 
+NAME = "a name, without / and \\"
+
 
 def check_keys(config, sections):
     """Refuses a config that has other keys than these, or not all of them.
@@ -24,3 +26,21 @@ def check_keys(config, sections):
             raise UserError(f"`{prefix}{unknown[0]}`: there is no such key; there are: {', '.join(keys)}")
         if missing := [key for key in keys if key not in part]:
             raise UserError(f"`{prefix}{missing[0]}` is missing")
+
+
+def is_name(value):
+    """Whether a value may name a study: printable, and it stays in the folder in which it names another."""
+    if not isinstance(value, str) or value.strip() in ("", ".", "..") or len(value) > 200:
+        return False
+    return value.isprintable() and not {"/", "\\"} & set(value)
+
+
+def check_name(value):
+    """Returns what names a study.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if not is_name(value):
+        raise UserError(f"`study` must be {NAME}. Received: study={value!r}")
+    return value

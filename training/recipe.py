@@ -1,7 +1,7 @@
 """A recipe's values, checked before anything is read or built."""
 
 from .. import UserError
-from ..configs.keys import check_keys
+from ..configs.keys import NAME, check_keys, is_name
 
 SCHEDULES = ("constant", "cosine", "steps", "inverse")
 SELECTS = ("last", "best")
@@ -50,7 +50,7 @@ RULES = {
     "checkpoints.directory": (lambda v: isinstance(v, str) and v.strip() != "", "a folder"),
     "checkpoints.seconds": _number(0),
     "checkpoints.days": (lambda v: v is None or _number(0)[0](v), "a number of days, or null"),
-    "study": (lambda v: isinstance(v, str) and v.strip() != "", "a name"),
+    "study": (is_name, NAME),
     "recipe.schedule": _one_of(SCHEDULES),
     "recipe.warmup": _number(0, 1),
     "recipe.boundaries": (

@@ -1,5 +1,6 @@
 """What a stranger's config file, study or words would run, read or write: refused in one line, and nothing is done."""
 
+import importlib
 import os
 import pickle
 import subprocess
@@ -252,8 +253,7 @@ def test_the_payload_and_the_module_would_tell(victim):
     canary = victim.parent / "canary"
     pickle.loads(pickle.dumps(Payload(str(canary))))
     assert canary.read_text() == "unpickled"
-    import evil
-
+    evil = importlib.import_module("evil")
     assert canary.read_text() == "imported"
     evil.run()
     assert canary.read_text() == "run"

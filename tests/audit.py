@@ -1,4 +1,4 @@
-"""Judges what pip-audit wrote: `python tests/audit.py FILE.json`. Exit code 1 if a locked version is known to be weak."""
+"""Judges what pip-audit wrote: `python tests/audit.py FILE.json`. Exit code 1 if a locked version is known weak."""
 
 import json
 import sys

@@ -115,7 +115,8 @@ def job(function):
 
 
 def _fail(line):
-    print(f"error: {line}", file=sys.stderr)
+    # What came may hold line breaks, or what a terminal obeys.
+    print(f"error: {''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)}", file=sys.stderr)
     sys.exit(2)
 
 

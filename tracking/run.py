@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from .. import UserError
 from . import environment
-from .store import check_store, experiment_of, mlflow_error, open_store, sqlite_path
+from .store import check_recorded, experiment_of, mlflow_error, open_store
 
 MODEL = "model.keras"
 
@@ -217,9 +217,7 @@ def find(uri, run_id):
     Raises:
         UserError: there is no such run.
     """
-    check_store(uri)
-    if (path := sqlite_path(uri)) and not path.exists():
-        raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
+    check_recorded(uri)
     client = open_store(uri)
     if run_id == "latest":
         studies = [experiment.experiment_id for experiment in client.search_experiments()]

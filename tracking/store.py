@@ -39,6 +39,17 @@ def check_store(uri):
         raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
 
 
+def check_recorded(uri):
+    """Refuses a store that cannot be there, or is a file that is not.
+
+    Raises:
+        UserError: naming `tracking.uri`.
+    """
+    check_store(uri)
+    if (path := sqlite_path(uri)) and not path.exists():
+        raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
+
+
 def open_store(uri):
     """MLflow's client of a store.
 

@@ -5,23 +5,18 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
+from convzoo.analysis import asked
 from convzoo.configs import command
-from convzoo.configs.keys import check_keys
-
-KEYS = ["run", "image", "register", "shift", "images", "border", "image_index", "study", "data", "allow", "tracking"]
+from convzoo.tracking.store import check_recorded
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 @command.job
 def main(config):
-    from convzoo import UserError
-
-    check_keys(config, {"": KEYS, "data": ["directory"], "tracking": ["uri"]})
-    if (config.run is None) == (config.study is None):
-        raise UserError("say which: `run=latest`, `run=ID` with the id that train.py or MLflow showed, or `study=NAME`")
-    if config.run is None and (config.image is not None or config.register is not None):
-        raise UserError("`image` and `register` ask for a run: `run=latest`, or `run=ID`")
+    asked.check(OmegaConf.to_container(config, resolve=True))
+    check_recorded(config.tracking.uri)
     (evaluate_run if config.run is not None else report_study)(config)
 
 
@@ -31,7 +26,7 @@ def report_study(config):
     from convzoo.tracking import study
     from convzoo.tracking.store import how_to_open
 
-    uri, name = config.tracking.uri, str(config.study)
+    uri, name = config.tracking.uri, config.study
     report = Report(name, study.results(uri, name), study.said(uri, name))
     figures = report.figures()
     files = {"report.html": report.html(figures), "report.txt": f"{report}\n", "runs.csv": report.csv(), **figures}

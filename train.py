@@ -33,7 +33,7 @@ def prepare(config):
     settings = recipe.resolve(settings)
     if not config.plan:
         data.look(settings["data"])
-    precision = backend.start(config.precision, launchers.cores(config.launcher))
+    backend.start(config.precision, launchers.cores(config.launcher))
 
     from convzoo.analysis import pictures
     from convzoo.models import targets, zoo
@@ -41,8 +41,9 @@ def prepare(config):
     from convzoo.training import preprocess
 
     targets.allow(settings["allow"], HydraConfig.get().overrides.task)
+    precision = backend.choose(config.precision, zoo.rows(config))
     network, plan = zoo.network(config)
-    preprocess.check(settings["recipe"]["preprocess"], network["rows"])
+    preprocess.check(settings["recipe"], network)
     if config.plan:
         return pictures.show(plan, config.plan)
     delivery.settle(config.tracking.uri)

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import UserError
 from ..studies import files, jobs, launchers, watch
+from . import foreign
 
 
 def run(main, name):
@@ -34,7 +35,9 @@ def run(main, name):
         name: name of its config.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise what is wrong rather than print it and exit with 1
+    foreign.guard()
     try:
+        _check_words(sys.argv[1:])
         if name == "train":
             words = files.expanded(sys.argv[1:])
             sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))  # argparse wants it so
@@ -58,6 +61,16 @@ def run(main, name):
             first = str(error).strip().partition("\n")[0]
             _fail(f"a job was lost; {advice}: {first}")
         _fail(_one_line(error, name))
+
+
+def _check_words(words):
+    """Refuses what Hydra would have no words for, or should not be asked."""
+    for word in words:
+        key = word.partition("=")[0]
+        if len(key) > 2 and "--experimental-rerun".startswith(key):  # argparse takes its beginning too
+            raise UserError("`--experimental-rerun` would run what a pickle says: give the run's words again")
+        if not key.strip("+~ "):
+            raise UserError(f"a setting is of the form key=value; one came without a key: `{word}`")
 
 
 def _apart():
@@ -102,7 +115,8 @@ def job(function):
 
 
 def _fail(line):
-    print(f"error: {line}", file=sys.stderr)
+    # What came may hold line breaks, or what a terminal obeys.
+    print(f"error: {''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -115,8 +129,11 @@ def _one_line(error, name):
     if isinstance(error, OverrideParseException):
         return f"`{error.override}` is not of the form key=value"
     text = str(error)
-    if "Could not override ''" in text:
-        return "a setting is of the form key=value; one came without a key"
+    if "Config group override must be a string" in text:
+        groups = [
+            word for word in sys.argv[1:] if (Path(__file__).parent / word.lstrip("+~").partition("=")[0]).is_dir()
+        ]
+        return f"`{' '.join(groups)}`: a config is chosen by its name, a word. {text}"
     if match := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
         return f"`{match[1]}`: there is no such key; {_nearest(match[1], _keys(name))}"
     if match := re.search(r"An item is already at '([^']+)'", text):

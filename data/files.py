@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import zipfile
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from .. import UserError
+from . import archive
 from .splits import stratified
 
 PARTS = ("train", "test")
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+# Pillow looks at what a file holds, whatever its name, and hands PostScript to a program.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_TOLD = 20
 _MODES = {1: "L", 3: "RGB"}
+
+
+class NoPictureError(UserError):
+    """A file that is no picture."""
 
 
 def describe(path):
@@ -98,29 +106,42 @@ def picture(file, image_shape):
     Raises:
         UserError: it is none that can be read, or `image_shape` has other channels.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     height, width, channels = image_shape
     if channels not in _MODES:
         raise UserError(f"`data.image_shape` of pictures must have 1 or 3 channels. Received: {list(image_shape)}")
     try:
-        with Image.open(file) as image:
-            image = image.convert(_MODES[channels])
-            if image.size != (width, height):
-                image = image.resize((width, height), Image.Resampling.BILINEAR)
-            return np.asarray(image).reshape(height, width, channels)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file} is no picture that can be read") from error
+        if not Path(file).is_file():  # a pipe would be waited for
+            raise FileNotFoundError(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=_FORMATS) as image:
+                image = image.convert(_MODES[channels])
+                if image.size != (width, height):
+                    image = image.resize((width, height), Image.Resampling.BILINEAR)
+                return np.asarray(image).reshape(height, width, channels)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise NoPictureError(f"{file} is no picture that can be read: it is too large") from error
+    except Exception as error:  # its readers raise almost anything
+        raise NoPictureError(f"{file} is no picture that can be read") from error
 
 
 def _pictures(path, image_shape, class_names):
     if unknown := {folder.name for folder in _folders(path)} - set(class_names):
         raise UserError(f"{path / min(unknown)} is of no class of `data.class_names`")
-    images, labels = [], []
+    images, labels, bad = [], [], []
     for label, name in enumerate(class_names):
-        files = sorted(file for file in (path / name).glob("*") if file.suffix.lower() in _SUFFIXES)
-        images += [picture(file, image_shape) for file in files]
-        labels += [label] * len(files)
+        for file in sorted(file for file in (path / name).glob("*") if file.suffix.lower() in _SUFFIXES):
+            try:
+                images.append(picture(file, image_shape))
+                labels.append(label)
+            except NoPictureError:
+                bad.append(str(file.relative_to(path)))
+    if bad:
+        more = f" and {len(bad) - _TOLD} more" if len(bad) > _TOLD else ""
+        count = f"{len(bad)} of {len(bad) + len(images)} files"
+        raise UserError(f"{path}: {count} cannot be read as pictures: {', '.join(bad[:_TOLD])}{more}")
     if not images:
         raise UserError(f"{path} holds no picture in folders of its classes")
     return np.stack(images), np.array(labels, np.int32)
@@ -128,10 +149,9 @@ def _pictures(path, image_shape, class_names):
 
 def _arrays(path):
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        found = archive.load(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     suffixes = {"": ""} if {"x", "y"} <= set(found) else {part: f"_{part}" for part in PARTS}
     if missing := {f"{axis}{suffix}" for suffix in suffixes.values() for axis in "xy"} - set(found):
         raise UserError(f"{path} must hold x_train, y_train, x_test, y_test, or x, y. Missing: {min(missing)}")
@@ -139,9 +159,18 @@ def _arrays(path):
 
 
 def _checked(path, x, y):
-    if x.ndim not in (3, 4) or x.dtype != np.uint8 or y.size != len(x) or not np.issubdtype(y.dtype, np.integer):
+    if (
+        x.ndim not in (3, 4)
+        or x.dtype != np.uint8
+        or y.shape not in ((len(x),), (len(x), 1))
+        or y.dtype.kind not in "iu"
+    ):
         raise UserError(
             f"{path} must hold uint8 images with 3 or 4 axes and an integer label for each. "
             f"Received: {x.dtype} {x.shape}, {y.dtype} {y.shape}"
         )
+    if len(x) == 0:
+        raise UserError(f"{path} must hold images. Received: {x.dtype} {x.shape}")
+    if y.min() < 0 or y.max() >= len(y):  # there is no class without an image
+        raise UserError(f"{path} must hold labels from 0 that leave out none. Received: {y.min()} to {y.max()}")
     return x.reshape(*x.shape[:3], -1), y.reshape(-1).astype(np.int32)

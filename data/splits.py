@@ -28,6 +28,16 @@ def _is_int(value):
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _are_names(names):
+    """Words that may name folders and be printed; a set of strangers names its own."""
+    return (
+        isinstance(names, list | tuple)
+        and all(isinstance(name, str) and name.isprintable() for name in names)
+        and len(set(names)) == len(names)
+        and not any(name.strip() in ("", ".", "..") or {"/", "\\"} & set(name) for name in names)
+    )
+
+
 def check_config(config):
     """Refuses a config that cannot be read, before anything is read.
 
@@ -57,8 +67,8 @@ def check_config(config):
         ),
         "classes": (_is_int(config["classes"]) and config["classes"] > 1, "be an integer of at least 2"),
         "class_names": (
-            isinstance(names, list | tuple) and len(names) == config["classes"],
-            f"be {config['classes']} names, as `data.classes`",
+            _are_names(names) and len(names) == config["classes"],
+            f"be {config['classes']} different names, as `data.classes`",
         ),
         "validation": (
             (_is_int(validation) and validation >= 0) or (isinstance(validation, float) and 0 < validation < 1),

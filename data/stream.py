@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,8 @@ class Batches:
         split: images `x`, uint8 of shape `(n, height, width, channels)`, and labels `y`.
         batch_size: images a batch.
         seed: of the order and of the augmentation.
-        flip: mirror every other image, on average.
+        flip: True mirrors every other image, on average; "alternate" every other image of the first epoch, and from
+            then on each in turn, so that two epochs show all images both ways (Jordan 2024, arXiv 2404.00498).
         shift: move each image by up to so many pixels, up or down and left or right, each equally likely.
         fill: what comes in from outside: `"reflect"` (the picture mirrored at its border pixel) or
             `"zeros"`.
@@ -48,6 +50,8 @@ class Batches:
             raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
         if not 0 <= shift < smallest:
             raise ValueError(f"`shift` must be in [0, {smallest}), less than the image. Received: shift={shift}")
+        if flip not in (True, False, "alternate"):
+            raise ValueError(f'`flip` must be true, false or "alternate". Received: flip={flip!r}')
         if fill not in ("reflect", "zeros"):
             raise ValueError(f'`fill` must be "reflect" or "zeros". Received: fill={fill!r}')
         self.split, self.seed, self.flip, self.shift, self.fill = split, seed, flip, shift, fill
@@ -72,7 +76,13 @@ class Batches:
         rng, n = np.random.default_rng([self.seed, epoch]), len(self.split.y)
         order, coins = rng.permutation(n), rng.integers(2, size=n, dtype=bool)
         shifts = rng.integers(-self.shift, self.shift, size=(n, 2), endpoint=True)
-        return order, coins & self.flip, shifts
+        return order, self._flips(epoch, order, coins), shifts
+
+    def _flips(self, epoch, order, coins):
+        if self.flip != "alternate":
+            return coins & self.flip
+        first = np.random.default_rng([self.seed, 0, 1]).integers(2, size=len(order), dtype=bool)
+        return (first ^ (epoch % 2 == 1))[order]
 
     def apply(self, decision):
         """Returns the pictures of a decision, uint8 `(b, height, width, channels)`, and their labels."""
@@ -94,9 +104,17 @@ class Batches:
         return pictures, y
 
     def epoch(self, epoch):
-        """Iterates over the batches of an epoch."""
-        for step in range(self.steps):
-            yield self.apply(self.decide(epoch, step))
+        """Iterates over the batches of an epoch; the next is made while the last is learned from."""
+        with ThreadPoolExecutor(1) as worker:
+            coming = worker.submit(self._batch, epoch, 0)
+            for step in range(1, self.steps + 1):
+                batch = coming.result()
+                if step < self.steps:
+                    coming = worker.submit(self._batch, epoch, step)
+                yield batch
+
+    def _batch(self, epoch, step):
+        return self.apply(self.decide(epoch, step))
 
 
 def _outside(positions, size):

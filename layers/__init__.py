@@ -2,6 +2,7 @@
 
 from .adaptive_polyphase_pooling2d import AdaptivePolyphasePooling2D
 from .average_pooling2d import AveragePooling2D
+from .batch_normalization import BatchNormalization
 from .blur_pooling2d import BlurPooling2D
 from .branches import Branches
 from .capsule_decoder import CapsuleDecoder
@@ -51,6 +52,7 @@ from .zca_whitening import ZCAWhitening
 __all__ = [
     "AdaptivePolyphasePooling2D",
     "AveragePooling2D",
+    "BatchNormalization",
     "BlurPooling2D",
     "Branches",
     "CapsuleDecoder",

@@ -13,8 +13,8 @@ GROUPS = {
     "AdaptivePolyphasePooling2D ChannelPooling2D Maxout",
     "Layers made of layers": "Branches Residual Repeat DenselyConnected",
     "Modules that papers name": "ConvNormActivation Inception Fire InvertedResidual ShuffleUnit FractalBlock",
-    "Normalization and activation": "LocalResponseNormalization GlobalContrastNormalization ZCAWhitening ScaledTanh "
-    "Squash RBFOutput",
+    "Normalization and activation": "BatchNormalization LocalResponseNormalization GlobalContrastNormalization "
+    "ZCAWhitening ScaledTanh Squash RBFOutput",
     "Channels and depth": "ChannelPadding ChannelShuffle SqueezeExcite StochasticDepth",
     "Capsules": "PrimaryCapsules RoutingCapsules CapsuleLengths CapsuleDecoder CapsuleMarginLoss",
 }

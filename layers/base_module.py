@@ -1,5 +1,6 @@
 import keras
 
+from .batch_normalization import BatchNormalization
 from .checks import check_data_format
 from .composite import Composite
 from .initializers import copy_of
@@ -37,7 +38,7 @@ class BaseModule(Composite):
             keras.layers.DepthwiseConv2D(
                 3, strides, padding="same", use_bias=False, name="depthwise", **self.of_kernels("depthwise")
             ),
-            keras.layers.BatchNormalization(self.channel_axis, name="depthwise_norm", dtype=self.dtype_policy),
+            BatchNormalization(self.channel_axis, name="depthwise_norm", dtype=self.dtype_policy),
         ]
 
     def concatenation(self):

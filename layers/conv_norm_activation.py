@@ -1,6 +1,7 @@
 import keras
 
 from .base_module import BaseModule
+from .batch_normalization import BatchNormalization
 from .checks import check_bool, check_number, check_positive_int
 from .conv2d import Conv2D
 
@@ -61,7 +62,7 @@ class ConvNormActivation(BaseModule):
             name="conv",
             **self.of_kernels(),
         )
-        self.norm = keras.layers.BatchNormalization(
+        self.norm = BatchNormalization(
             self.channel_axis,
             momentum=check_number("momentum", momentum, at_least=0),
             epsilon=check_number("epsilon", epsilon, above=0),

@@ -1,5 +1,7 @@
 """Rows to a `keras.Model`."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 
 from .. import UserError
@@ -70,6 +72,20 @@ def assemble(rows, image_shape, classes, name="network", front=(), dtype="float3
     if tuple(x.shape[1:]) != (classes,):
         raise UserError(f"{name} must end in {classes} class scores; {previous} gives {tuple(x.shape[1:])} an image")
     return keras.Model(inputs, x, name=name)
+
+
+def symbolically(make):
+    """What `make()` gives, in which every weight has a shape and no value, and takes no memory."""
+    policy = keras.config.dtype_policy()  # of this thread alone
+
+    def made():
+        keras.config.set_dtype_policy(policy)
+        # Leaving the scope gives every variable its value, so the thread, to which it belongs, ends within it.
+        keras.StatelessScope().__enter__()
+        return make()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(made).result()
 
 
 def _check_window(layer, shape, previous):

@@ -43,6 +43,7 @@ LOSSES = {
     },
     "convzoo.layers.CapsuleMarginLoss": layers.CapsuleMarginLoss,
 }
+DEPTH = 50
 # By short name what `allow` added: a saved model needs them to be read.
 OWN = {}
 # Other ways to name a class or a call, Hydra's and Keras's; and the layer's name, which is its row's.
@@ -95,21 +96,24 @@ def check(rows, where, allowed=ALLOWED):
         _check(row, f"{where}.{name}", allowed)
 
 
-def _check(value, where, allowed):
+def _check(value, where, allowed, depth=0):
+    if depth > DEPTH:
+        raise UserError(f"`{where[:40]}…` must not nest deeper than {DEPTH} levels")
     if isinstance(value, Mapping):
+        if strange := [key for key in value if not isinstance(key, str)]:
+            raise UserError(f"`{where}` must have words for keys. Received: {strange[0]!r}")
         if refused := [key for key in value if key in _REFUSED]:
             raise UserError(f"`{where}.{refused[0]}` is not a key that a row may have")
-        if "_target_" in value and value["_target_"] not in allowed:
-            target = str(value["_target_"])
+        if "_target_" in value and (target := str(value["_target_"])) not in allowed:
             name = target.rpartition(".")[2]
             near = sorted(t for t in allowed if t.endswith(f".{name}")) or get_close_matches(target, allowed, 3)
             hint = f"; near it: {', '.join(near)}" if near else ""
             raise UserError(f"`{where}._target_={target}` is not among the layers that a config may name here{hint}")
         for key, inner in value.items():
-            _check(inner, f"{where}.{key}", allowed)
+            _check(inner, f"{where}.{key}", allowed, depth + 1)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            _check(inner, f"{where}[{index}]", allowed)
+            _check(inner, f"{where}[{index}]", allowed, depth + 1)
 
 
 def make(name, row, allowed=ALLOWED, **defaults):

@@ -1,16 +1,14 @@
 """The networks by name: their configs composed, planned, built."""
 
-from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from pathlib import Path
 
-import keras
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from .. import UserError
 from . import axes, objective, planning, targets
-from .assemble import assemble, expand
+from .assemble import assemble, expand, symbolically
 
 KEYS = ("name", "paper", "recipe", "shared", "layers", "loss", "heads")
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -151,18 +149,7 @@ def plan(name, image_shape=None, classes=None, **settings):
 
 def plan_rows(network_rows, image_shape, classes, name):
     """The `Plan` of rows whose axes have been applied."""
-
-    policy = keras.config.dtype_policy()  # of this thread alone
-
-    def symbolically():
-        keras.config.set_dtype_policy(policy)
-        # In this scope a variable has a shape and no value. Leaving it gives every one its value, so the thread,
-        # to which the scope belongs, ends within it.
-        keras.StatelessScope().__enter__()
-        return planning.of(assemble(network_rows, image_shape, classes, name))
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(symbolically).result()
+    return symbolically(lambda: planning.of(assemble(network_rows, image_shape, classes, name)))
 
 
 def composed(name, image_shape=None, classes=None, settings=None):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, partial
 from itertools import product
 from math import log
 
@@ -91,7 +92,7 @@ class _Machine:
         from ..tracking import environment, study
         from ..training import backend
 
-        self.precision = backend.start(config.precision)
+        backend.start(config.precision)
         import keras
 
         from ..models import targets
@@ -100,7 +101,7 @@ class _Machine:
 
         self.backend = keras.backend.backend()
         uri, name = config.tracking.uri, config.study
-        self.speeds = study.speeds(uri, self.precision, self.backend)
+        self.speeds = cache(partial(study.speeds, uri, backend=self.backend))  # by precision
         done = [] if name == EVERYDAY else study.results(uri, name, "attributes.status = 'FINISHED'")
         self.done = set() if config.rerun else {run.identity for run in done if run.code == environment.code()}
         self.seconds = {run.cell: run.seconds for run in reversed(done)}  # of the newest
@@ -116,11 +117,12 @@ class _Machine:
         """Adds to an `Estimate` the runs of a cell; what is wrong with its config it will say itself."""
         from ..models import zoo
         from ..tracking.record import record
-        from ..training import recipe
+        from ..training import backend, recipe
 
         try:
             config = _composed(words)
             settings = recipe.resolve(OmegaConf.to_container(config, resolve=True))
+            precision = backend.choose(config.precision, zoo.rows(config))
             network, plan = zoo.network(config)
             data = self._read(settings["data"])
             seeds = [settings["seed"] if seed is None else int(seed) for seed in seeds]
@@ -129,11 +131,11 @@ class _Machine:
             return
         for seed in seeds:
             settings["seed"] = seed
-            _, tags = record(settings, network, {}, plan, data.digest, self.precision, self.backend)
+            _, tags = record(settings, network, {}, plan, data.digest, precision, self.backend)
             if tags["identity"] in self.done:
                 found.done += 1
                 continue
-            found.seconds += self.seconds.get(tags["cell"]) or self._seconds(settings, network, plan, data)
+            found.seconds += self.seconds.get(tags["cell"]) or self._seconds(settings, network, plan, data, precision)
             self.recorded |= tags["cell"] in self.seconds
             weights = sum(row.weight_bytes for row in plan.rows)
             found.kept += _RECORD + (weights + _PICTURE) * (settings["tracking"]["artifacts"] == "full")
@@ -152,15 +154,15 @@ class _Machine:
                 raise
         return self.data[key]
 
-    def _seconds(self, settings, network, plan, data):
+    def _seconds(self, settings, network, plan, data, precision):
         """Of one run, from its start to its end."""
         learned = settings["epochs"] * len(data.train)
         looked = settings["epochs"] * len(data.validation or ()) + len(data.test) * (3 if settings["test_shift"] else 1)
-        return _START + (learned + looked / _LOOK) / self._speed(settings, network, plan, data)
+        return _START + (learned + looked / _LOOK) / self._speed(settings, network, plan, data, precision)
 
-    def _speed(self, settings, network, plan, data):
+    def _speed(self, settings, network, plan, data, precision):
         """Images a second."""
-        far = [(abs(log(max(macs, 1) / max(plan.macs, 1))), macs, speed) for macs, speed in self.speeds]
+        far = [(abs(log(max(macs, 1) / max(plan.macs, 1))), macs, speed) for macs, speed in self.speeds(precision)]
         distance, macs, speed = min(far, key=lambda each: each[0], default=(_NEAR, 0, 0))
         if distance < _NEAR:
             self.recorded |= not self.tried
@@ -174,7 +176,7 @@ class _Machine:
         goal = objective.make(model, network["loss"], network["heads"])
         speed = fit.speed(model, settings["recipe"], settings["batch_size"], goal)
         self.tried += 1
-        self.speeds.insert(0, (plan.macs, speed))
+        self.speeds(precision).insert(0, (plan.macs, speed))
         return speed
 
 

@@ -14,17 +14,20 @@
 What is typed wins over the file. A name without a file is free: `-m study=mine model=lenet,nin`.
 """
 
+import math
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 from .. import UserError
 from ..analysis import METRIC, SHARES
+from ..configs import foreign
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 KEYS = ("question", "sweep", "set", "claims", "like", "published")
+_KINDS = {"question": str, "sweep": dict, "set": dict, "claims": list, "like": str, "published": list}
 _SHOWN_ONLY = ("--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion")
 
 
@@ -33,7 +36,7 @@ def names():
     return sorted(path.stem for path in CONFIGS.glob("studies/*.yaml"))
 
 
-def read(name, folders=()):
+def read(name, folders=(), _for=()):
     """What a study's file says, as a dict with `KEYS`; None if there is no file.
 
     Args:
@@ -41,46 +44,78 @@ def read(name, folders=()):
         folders: further config folders, looked into first.
 
     Raises:
-        UserError: the file is none.
+        UserError: the file is none, or asks for what is to be typed.
     """
     name = str(name)
-    path = next((p for f in (*folders, CONFIGS) if (p := Path(f) / "studies" / f"{name}.yaml").is_file()), None)
+    path = next((p for f in (*folders, CONFIGS) if _is_file(p := Path(f) / "studies" / f"{name}.yaml")), None)
     if path is None or Path(name).name != name:
         return None
+    where = f"`study={name}`: {path}"
+    if name in _for:
+        raise UserError(f"{where} is like itself, by way of {', '.join(_for)}")
     try:
-        said = OmegaConf.to_container(OmegaConf.load(path))
-    except Exception as error:  # OmegaConf hands on what its YAML reader raises
-        raise UserError(f"`study={name}`: {path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(said, dict) or (unknown := set(said) - set(KEYS)):
-        what = f"`{unknown.pop()}`" if isinstance(said, dict) else repr(said)
-        raise UserError(f"`study={name}`: {path} may have the keys {', '.join(KEYS)}. Received: {what}")
-    other = read(said["like"], folders) if said.get("like") else {}
-    if other is None:
-        raise UserError(f"`study={name}`: {path} is like {said['like']!r}, and there is no such study")
-    found = {**{"question": "", "claims": [], "published": []}, **other, **said}
+        said = foreign.read(path)
+        foreign.check(said, path)
+    except UserError as error:
+        raise UserError(f"`study={name}`: {error}") from error
+    if not isinstance(said, dict) or (unknown := [key for key in said if key not in KEYS]):
+        what = f"`{unknown[0]}`" if isinstance(said, dict) else repr(said)
+        raise UserError(f"{where} may have the keys {', '.join(KEYS)}. Received: {what}")
+    for key, kind in _KINDS.items():
+        if said.get(key) is not None and not isinstance(said[key], kind):
+            raise UserError(f"{where}: `{key}` must be a {kind.__name__}. Received: {said[key]!r}")
     sweep, fixed = said.get("sweep") or {}, said.get("set") or {}
+    for key in (*sweep, *fixed):
+        _check_word(key, where)
     if both := sweep.keys() & fixed.keys():
-        raise UserError(f"`study={name}`: {path} has `{both.pop()}` in `sweep` and in `set`")
+        raise UserError(f"{where} has `{both.pop()}` in `sweep` and in `set`")
+    other = read(said["like"], folders, (*_for, name)) if said.get("like") else {}
+    if other is None:
+        raise UserError(f"{where} is like {said['like']!r}, and there is no such study")
+    found = {"question": "", "claims": [], "published": [], **other, **{k: v for k, v in said.items() if v is not None}}
     # What this file sweeps the other may have set, and the other way round.
     found["sweep"] = {**{k: v for k, v in other.get("sweep", {}).items() if k not in fixed}, **sweep}
     found["set"] = {**{k: v for k, v in other.get("set", {}).items() if k not in sweep}, **fixed}
     for claim in found["claims"]:
-        _check_claim(claim, {*found["sweep"], *found["set"]}, f"`study={name}`: {path}")
+        _check_claim(claim, {*found["sweep"], *found["set"]}, where)
+    for line in found["published"]:
+        if not isinstance(line, dict) or not isinstance(line.get("where"), dict) or not _is_number(line.get("error")):
+            raise UserError(f"{where}: `published` must be a list of where and error. Received: {line!r}")
     return found
+
+
+def _is_file(path):
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _check_word(key, where):
+    """Refuses what would be an option of the command, or counts only when it is typed."""
+    if not isinstance(key, str) or not re.fullmatch(r"[+~]{0,2}[A-Za-z_][\w./@]*", key):
+        raise UserError(f"{where} must sweep and set keys of the config. Received: {key!r}")
+    first = re.split(r"[./@]", key.lstrip("+~"))[0]
+    if first in (*foreign.TYPED, "study"):
+        raise UserError(f"{where}: `{first}` counts on the command line alone, not in a file. Received: {key!r}")
 
 
 def _check_claim(claim, known, where):
     keys = ("says", "better", "than", "by")
-    if not isinstance(claim, dict) or set(claim) - {"of"} != set(keys):
+    if not isinstance(claim, dict) or set(claim) - {"of"} != set(keys) or not isinstance(claim["says"], str):
         raise UserError(f"{where} has a claim that has not just the keys {', '.join(keys)} and of. Received: {claim}")
     for side in ("better", "than"):
         if not isinstance(claim[side], dict) or (unknown := set(claim[side]) - known):
             what = unknown.pop() if isinstance(claim[side], dict) else claim[side]
             raise UserError(f"{where} claims something of `{what}`, which it neither sweeps nor sets")
-    if isinstance(claim["by"], bool) or not isinstance(claim["by"], int | float):
+    if not _is_number(claim["by"]):
         raise UserError(f"{where}: `by` must be a difference of shares, as 0.01. Received: {claim['by']!r}")
     if claim.get("of", METRIC) not in SHARES:
         raise UserError(f"{where}: `of` must be one of {', '.join(SHARES)}. Received: {claim['of']!r}")
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def expanded(words):

@@ -13,6 +13,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
 from .. import UserError
+from ..configs.keys import check_name
 from ..tracking import EVERYDAY
 from ..training import signals
 from . import files, jobs, launchers
@@ -186,8 +187,7 @@ class Watch(Callback):
         from ..tracking import study
         from ..tracking.store import AwayError
 
-        if not isinstance(config.study, str):
-            raise UserError(f"`study` must be a name. Received: study={config.study!r}")
+        check_name(config.study)
         if config.study != EVERYDAY:
             file = files.read(config.study, [source.path for source in config.hydra.runtime.config_sources])
             self.page = study.begin(config.tracking.uri, config.study, swept, file)

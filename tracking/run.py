@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from .. import UserError
 from . import EVERYDAY, delivery, environment, records
 from .journal import Journal
-from .store import mlflow_error, open_store, sqlite_path
+from .store import check_recorded, mlflow_error, open_store
 
 MODEL = "model.keras"
 
@@ -221,8 +221,7 @@ def find(uri, run_id):
     Raises:
         UserError: there is no such run.
     """
-    if (path := sqlite_path(uri)) and path.parent.is_dir() and not path.exists():
-        raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
+    check_recorded(uri)
     client = open_store(uri)
     delivery.of(uri).settle()
     if run_id == "latest":

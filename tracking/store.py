@@ -58,6 +58,17 @@ def check_store(uri):
         _check_file(uri, path)
 
 
+def check_recorded(uri):
+    """Refuses a store that cannot be there, or is a file that is not.
+
+    Raises:
+        UserError: naming `tracking.uri`.
+    """
+    check_store(uri)
+    if (path := sqlite_path(uri)) and not path.exists():
+        raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
+
+
 def open_store(uri, again=False):
     """MLflow's client of a store.
 

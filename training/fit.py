@@ -5,10 +5,11 @@ import time
 import keras
 import numpy as np
 
-from ..models.objective import Objective, make
+from ..models.objective import make
 from . import backend
 from .optimizer import make_optimizer, make_schedule
 from .progress import Progress
+from .step import SmoothedCrossentropy, Step
 
 _BATCH = 1000  # images at a time where nothing is learned
 
@@ -48,14 +49,14 @@ def fit(
     Returns:
         The metrics of all epochs, a list of mappings.
     """
-    schedule = make_schedule(recipe, learning_rate, epochs, batches.steps)
+    schedule, smoothing = make_schedule(recipe, learning_rate, epochs, batches.steps), recipe.get("label_smoothing")
     objective = objective or make(model)
-    trainer = _trainer(model, objective, make_optimizer(recipe, schedule))
-    judge = _trainer(model, Objective(objective.loss)) if objective.outputs else trainer
+    learned = objective._replace(loss=SmoothedCrossentropy(smoothing)) if smoothing else objective
+    learn, judge = Step(model, learned, make_optimizer(recipe, schedule)), _judge(model, objective.loss)
     best_accuracy, best_weights = -1.0, None
     history = checkpoints.history if checkpoints else []
     if held := checkpoints and checkpoints.read():
-        best_accuracy, best_weights = _restore(trainer, *held)
+        best_accuracy, best_weights = _restore(learn, *held)
         print(f"going on after epoch {len(history)}", flush=True)
     for epoch, metrics in enumerate(history, 1):
         on_epoch(epoch, metrics)
@@ -64,28 +65,31 @@ def fit(
         progress.begin_epoch(epoch)
         loss = accuracy = 0.0
         for step, (x, y) in enumerate(batches.epoch(epoch), 1):
-            learned = _learn(trainer, objective, x, y)  # of this batch; all are of one size
-            loss += (learned["loss"] - loss) / step
-            accuracy += (learned["accuracy"] - accuracy) / step
+            batch_loss, batch_accuracy = learn(x, y)
+            loss += (batch_loss - loss) / step  # all batches are of one size
+            accuracy += (batch_accuracy - accuracy) / step
             progress.step(step, accuracy)
             on_step()
+        learn.synchronize()
         metrics = {
             "train_loss": loss,
             "train_accuracy": accuracy,
             "learning_rate": float(schedule((epoch + 1) * batches.steps - 1)),  # of the epoch's last step
             "images_per_second": progress.images_per_second(),
         }
-        if validation is not None:
-            held_out = judge.evaluate(validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True)
-            metrics.update({f"val_{name}": float(held_out[name]) for name in ("loss", "accuracy")})
+        with learn.averaged():
+            if validation is not None:
+                held_out = judge.evaluate(validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True)
+                metrics.update({f"val_{name}": float(held_out[name]) for name in ("loss", "accuracy")})
+            if select == "best" and metrics["val_accuracy"] > best_accuracy:
+                best_accuracy = metrics["val_accuracy"]
+                best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights themselves
         metrics["epoch_seconds"] = progress.end_epoch(metrics)
         history.append(metrics)
-        if select == "best" and metrics["val_accuracy"] > best_accuracy:
-            best_accuracy = metrics["val_accuracy"]
-            best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights themselves
         if checkpoints and (checkpoints.due() or epoch + 1 == epochs):
-            checkpoints.write(*_state(trainer, best_accuracy, best_weights))
+            checkpoints.write(*_state(learn, best_accuracy, best_weights))
         on_epoch(epoch + 1, metrics)
+    learn.optimizer.finalize_variable_values(learn.model.trainable_variables)
     if select == "best":
         model.set_weights(best_weights)
     return history
@@ -100,14 +104,13 @@ def speed(model, recipe, batch_size, objective=None, seconds=2.0, clock=time.per
         seconds: after so many it ends, or after 50 steps.
         clock: seconds, for tests.
     """
-    objective = objective or make(model)
-    trainer = _trainer(model, objective, make_optimizer(recipe, 1e-3))
+    learn = Step(model, objective or make(model), make_optimizer(recipe, 1e-3))
     x = np.random.default_rng(0).normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
     y = np.arange(batch_size) % model.output_shape[-1]
-    _learn(trainer, objective, x, y)
+    learn(x, y)
     begun, steps, passed = clock(), 0, 0.0
     while steps < 50 and passed < seconds:
-        _learn(trainer, objective, x, y)
+        learn(x, y)
         steps, passed = steps + 1, clock() - begun
     return steps * batch_size / passed
 
@@ -117,51 +120,29 @@ def seconds(history):
     return sum(metrics["epoch_seconds"] for metrics in history)
 
 
-def _variables(trainer):
-    """All that decides the next step: weights, the seeds' states, the optimizer's step, rate and momentum."""
-    trainer.optimizer.build(trainer.trainable_variables)
-    return [*trainer.variables, *trainer.optimizer.variables]
-
-
-def _state(trainer, best_accuracy, best_weights):
+def _state(learn, best_accuracy, best_weights):
     """Arrays and facts for a checkpoint."""
-    values = [keras.ops.convert_to_numpy(variable) for variable in _variables(trainer)]
+    values = [keras.ops.convert_to_numpy(variable) for variable in learn.variables()]
     states = backend.random_states()
     counts = {"variables": len(values), "states": len(states)}
     return [*values, *states, *(best_weights or [])], {"best_accuracy": best_accuracy, **counts}
 
 
-def _restore(trainer, arrays, facts):
+def _restore(learn, arrays, facts):
     """Sets what `_state` took; returns the best accuracy and the best weights."""
     values, rest = arrays[: facts["variables"]], arrays[facts["variables"] :]
-    for variable, value in zip(_variables(trainer), values, strict=True):
+    for variable, value in zip(learn.variables(), values, strict=True):
         variable.assign(value)
     backend.set_random_states(rest[: facts["states"]])
     return facts["best_accuracy"], rest[facts["states"] :] or None
 
 
-def _trainer(model, objective, optimizer="sgd"):
-    """A second model over the same layers: what is saved later knows nothing of optimizer, loss and heads."""
-    inputs = [model.input] if objective.labels is None else [model.input, objective.labels]
-    trainer = keras.Model(inputs, [model.output, *objective.outputs.values()])
-    trainer.compile(
-        optimizer,
-        loss=[objective.loss, *objective.losses],
-        loss_weights=[1.0, *objective.weights],
-        metrics=[[keras.metrics.SparseCategoricalAccuracy(name="accuracy")], *[[] for _ in objective.outputs]],
-        # XLA trains these networks three to nine times slower on a processor; JAX knows nothing else.
-        jit_compile=keras.backend.backend() == "jax",
-    )
-    return trainer
-
-
-def _learn(trainer, objective, x, y):
-    """One step: the loss that was minimised, heads included, and the accuracy of the scores."""
-    inputs = [x] if objective.labels is None else [x, y]
-    wanted = [y if target == "labels" else x.astype("float32") / 255 for target in objective.targets]
-    learned = trainer.train_on_batch(inputs, [y, *wanted], return_dict=True)
-    accuracy = next(value for key, value in learned.items() if key.endswith("accuracy"))
-    return {"loss": float(learned["loss"]), "accuracy": float(accuracy)}
+def _judge(model, loss):
+    """A second model over the same layers, for `evaluate`: what is saved knows nothing of it."""
+    judge = keras.Model(model.input, model.output)
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    judge.compile(loss=loss, metrics=[accuracy], jit_compile=keras.backend.backend() == "jax")
+    return judge
 
 
 def scores(model, images):

@@ -6,8 +6,19 @@ from .recipe import SCHEDULES
 
 
 def make_optimizer(recipe, schedule):
-    """The recipe's optimizer: SGD with its `momentum`, `nesterov` and `weight_decay`, at the rates of `schedule`."""
-    return L2SGD(schedule, momentum=recipe["momentum"], nesterov=recipe["nesterov"], l2=recipe["weight_decay"])
+    """The recipe's optimizer at the rates of `schedule`: SGD with its `momentum`, `nesterov`, `weight_decay` and more.
+
+    `average` is the momentum of a running mean of the weights, which the optimizer holds beside them.
+    """
+    return L2SGD(
+        schedule,
+        momentum=recipe["momentum"],
+        nesterov=recipe["nesterov"],
+        l2=recipe["weight_decay"],
+        bias_rate=recipe.get("bias_rate", 1.0),
+        use_ema=recipe.get("average", 0.0) > 0,
+        ema_momentum=recipe.get("average", 0.0) or None,
+    )
 
 
 def make_schedule(recipe, learning_rate, epochs, steps):
@@ -22,6 +33,8 @@ def make_schedule(recipe, learning_rate, epochs, steps):
     - constant: `learning_rate` throughout;
     - cosine: a linear rise over the first `warmup` of the run (a fraction), then half a cosine down to zero;
     - steps: divided by ten at each epoch of `boundaries`;
+    - triangle: a linear rise from a fifth of `learning_rate` over the first `warmup` of the run, then a linear fall to
+      7 % of it (Jordan 2024, arXiv 2404.00498);
     - inverse: `learning_rate · (1 + 0.0001 · step)^−0.75`, Caffe's `inv` with LeNet's constants.
     """
     schedules, learning_rate = keras.optimizers.schedules, float(learning_rate)
@@ -39,6 +52,8 @@ def make_schedule(recipe, learning_rate, epochs, steps):
     if name == "steps":
         boundaries = [epoch * steps - 1 for epoch in recipe["boundaries"]]  # the last step at the rate before
         return schedules.PiecewiseConstantDecay(boundaries, [learning_rate / 10**n for n in range(len(boundaries) + 1)])
+    if name == "triangle":
+        return _Triangle(learning_rate, int(total * recipe["warmup"]), total)
     if name == "inverse":
         return _Inverse(learning_rate)
     raise ValueError(f"`schedule` must be one of {', '.join(SCHEDULES)}. Received: {name!r}")
@@ -56,6 +71,20 @@ class _Inverse(keras.optimizers.schedules.LearningRateSchedule):
         return {"learning_rate": self.learning_rate}
 
 
+class _Triangle(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, learning_rate, rise, total):
+        self.learning_rate, self.rise, self.total = learning_rate, rise, total
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        risen = 0.2 + 0.8 * step / max(self.rise, 1)
+        fallen = 0.07 + 0.93 * (self.total - step) / (self.total - self.rise)
+        return self.learning_rate * keras.ops.minimum(risen if self.rise else 1.0, fallen)
+
+    def get_config(self):
+        return {"learning_rate": self.learning_rate, "rise": self.rise, "total": self.total}
+
+
 class L2SGD(keras.optimizers.SGD):
     """SGD with L2 regularisation as the papers mean it: λw is added to the gradient and goes through the momentum.
 
@@ -64,20 +93,25 @@ class L2SGD(keras.optimizers.SGD):
 
     Args:
         l2: λ of the penalty λ/2·‖w‖².
+        bias_rate: times the learning rate, for biases and the offsets of normalizations.
     """
 
-    def __init__(self, *args, l2=0.0, **kwargs):
+    def __init__(self, *args, l2=0.0, bias_rate=1.0, **kwargs):
         super().__init__(*args, **kwargs)
-        self.l2 = l2
+        self.l2, self.bias_rate = l2, bias_rate
 
     def apply(self, grads, trainable_variables=None):
         variables = self._trainable_variables if trainable_variables is None else trainable_variables
-        if self.l2:
-            grads = [
-                g + keras.ops.cast(self.l2 * keras.ops.convert_to_tensor(v), g.dtype) if "kernel" in v.name else g
-                for g, v in zip(grads, variables, strict=True)
-            ]
-        return super().apply(grads, trainable_variables)
+        changed = [self._changed(g, v) for g, v in zip(grads, variables, strict=True)]
+        return super().apply(changed, trainable_variables)
+
+    def _changed(self, gradient, variable):
+        if self.l2 and "kernel" in variable.name:
+            penalty = self.l2 * keras.ops.convert_to_tensor(variable)
+            return gradient + keras.ops.cast(penalty, gradient.dtype)
+        if self.bias_rate != 1 and ("bias" in variable.name or "beta" in variable.name):
+            return gradient * self.bias_rate  # the momentum is linear in it
+        return gradient
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         """One replica has nothing to sum; TensorFlow's sum of one would keep each network in memory for good.

@@ -8,15 +8,18 @@ from ..models import targets
 _BATCH = 1000
 
 
-def check(rows, network_rows):
-    """Refuses rows of `recipe.preprocess` that are none, or share a name with the network's.
+def check(recipe, network):
+    """Refuses a recipe that does not fit a network: rows of `preprocess` that are none or share a name with its own.
 
     Raises:
-        UserError: naming the row.
+        UserError: naming the row or the key.
     """
-    targets.check(rows or {}, "recipe.preprocess", targets.PREPROCESSING)
-    if both := set(rows or {}) & set(network_rows):
+    rows = recipe["preprocess"] or {}
+    targets.check(rows, "recipe.preprocess", targets.PREPROCESSING)
+    if both := set(rows) & set(network["rows"]):
         raise UserError(f"`recipe.preprocess.{both.pop()}`: the network has a row of that name")
+    if recipe["label_smoothing"] and network["loss"] is not None:
+        raise UserError("`recipe.label_smoothing` must be 0 for a network with a loss of its own")
 
 
 def fit_front(rows, images):

@@ -4,6 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from .words import plain
+
 
 def confusion_matrix(counts, class_names, title):
     """Which class was taken for which.
@@ -20,10 +22,10 @@ def confusion_matrix(counts, class_names, title):
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, format=PercentFormatter(1), label="share of the true class")
-    axes.set(xlabel="predicted", ylabel="true", title=title)
+    axes.set(xlabel="predicted", ylabel="true", title=plain(title))
     size = 9 if classes <= 20 else 4
-    axes.set_xticks(range(classes), class_names, rotation=90, fontsize=size)
-    axes.set_yticks(range(classes), class_names, fontsize=size)
+    axes.set_xticks(range(classes), list(map(plain, class_names)), rotation=90, fontsize=size)
+    axes.set_yticks(range(classes), list(map(plain, class_names)), fontsize=size)
     if classes <= 20:
         for (row, column), count in np.ndenumerate(counts):
             if count:
@@ -50,8 +52,8 @@ def mistakes(images, said, true, confidence, class_names, title):
         if number < len(images):
             show_image(axes, images[number])
             words = f"{class_names[said[number]]} {confidence[number]:.0%}\nis {class_names[true[number]]}"
-            axes.set_title(words, fontsize=8)
-    figure.suptitle(title, fontsize=10)
+            axes.set_title(plain(words), fontsize=8)
+    figure.suptitle(plain(title), fontsize=10)
     return figure
 
 
@@ -74,7 +76,7 @@ def reliability(found, title):
     above.set(ylabel="accuracy", ylim=(0, 1), xlim=(0, 1))
     above.yaxis.set_major_formatter(PercentFormatter(1))
     above.set_title(
-        f"{title}\nECE {found.ece:.2%}, {found.counts.sum():,} answers in {len(found.counts)} bins", fontsize=10
+        f"{plain(title)}\nECE {found.ece:.2%}, {found.counts.sum():,} answers in {len(found.counts)} bins", fontsize=10
     )
     above.legend(loc="upper left", fontsize=8)
     below.bar(left, found.counts[filled] / found.counts.sum(), width, align="edge", color="0.6", ec="white")
@@ -99,13 +101,15 @@ def said(image, probabilities, class_names, title, most=5):
     show_image(left, image)
     left.set_axis_off()
     best = np.argsort(-probabilities)[:most]
-    bars = right.barh([class_names[each] for each in best], probabilities[best], color=["C0"] + ["0.7"] * (most - 1))
+    bars = right.barh(
+        [plain(class_names[each]) for each in best], probabilities[best], color=["C0"] + ["0.7"] * (most - 1)
+    )
     right.bar_label(bars, [f"{share:.1%}" for share in probabilities[best]], padding=3, fontsize=8)
     right.invert_yaxis()
     right.set(xlim=(0, 1.18))
     right.set_xticks([])
     right.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(plain(title), fontsize=10)
     return figure
 
 

@@ -4,6 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from .words import plain
+
 
 def learning_curves(history, title):
     """Loss and accuracy by epoch.
@@ -31,5 +33,5 @@ def learning_curves(history, title):
         axes.legend()
         if metric == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     return figure

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .answers import show_image
+from .words import plain
 
 _FILTERS = 64
 _ACROSS = 8
@@ -36,7 +37,7 @@ def filters(kernel, title):
         else:
             axes.imshow(scaled, cmap="RdBu_r", vmin=-1, vmax=1)
     some = "" if shown == count else f"{shown} of "
-    figure.suptitle(f"{title}: {some}{count} filters, {height}×{width}×{channels}", fontsize=10)
+    figure.suptitle(f"{plain(title)}: {some}{count} filters, {height}×{width}×{channels}", fontsize=10)
     return figure
 
 
@@ -62,7 +63,7 @@ def feature_maps(image, stages, maps, title):
         for axes, channel in zip(row[1:], np.sort(np.argsort(-each.std(axis=(0, 1)))[:_ACROSS]), strict=False):
             axes.imshow(each[..., channel], cmap="magma")
             axes.set_title(channel, fontsize=6, pad=1)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(plain(title), fontsize=10)
     return figure
 
 
@@ -99,7 +100,7 @@ def receptive_fields(image, stages, units, title):
         below.set_xlabel(f"unit {unit.place} of {where}\nchannel {unit.channel}", fontsize=7)
     grid[0, 0].set_ylabel("can see", fontsize=8)
     grid[1, 0].set_ylabel("listens to", fontsize=8)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(plain(title), fontsize=10)
     return figure
 
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ... import UserError
+from .words import plain
 
 
 def show(plan, how):
@@ -63,6 +64,8 @@ def network(plan):
         frameon=False,
         fontsize=8,
     )
-    axes.set(xlim=(-0.2, x), ylim=(-1.05, 1.0), title=f"{plan.name}: {plan.params:,} parameters, {plan.macs:,} MACs")
+    axes.set(
+        xlim=(-0.2, x), ylim=(-1.05, 1.0), title=f"{plain(plan.name)}: {plan.params:,} parameters, {plan.macs:,} MACs"
+    )
     axes.set_axis_off()
     return figure

@@ -4,6 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from .words import plain
+
 
 def accuracy_under_shift(found, title):
     """Accuracy at every offset as a heat map; the frame in the middle is the picture where it stood.
@@ -28,7 +30,7 @@ def accuracy_under_shift(found, title):
     axes.plot([-0.5, 0.5, 0.5, -0.5, -0.5], [-0.5, -0.5, 0.5, 0.5, -0.5], color="red", linewidth=1.5)
     about = f"{found.images:,} test images, {found.border} border"
     numbers = f"consistency {found.consistency:.1%}, probability of the true class ±{found.stability:.3f}"
-    axes.set_title(f"{title}\n{about}\n{numbers}", fontsize=9)
+    axes.set_title(f"{plain(title)}\n{about}\n{numbers}", fontsize=9)
     axes.set(xlabel="pixels to the right", ylabel="pixels down")
     return figure
 
@@ -53,7 +55,7 @@ def equivariance(stages, errors, title):
     axes.set_xticks(range(len(stages)), names, rotation=90, fontsize=8)
     axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])
     axes.set(ylabel="‖f(Tx) − Tf(x)‖ / ‖f(x)‖", xlabel="layer  /pixels between its neighbouring units")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(plain(title), fontsize=10)
     axes.grid(alpha=0.3)
     legend = dict(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, title_fontsize=8)
     axes.legend(title="the picture moves by", **legend)

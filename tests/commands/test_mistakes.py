@@ -1,11 +1,8 @@
 """Mistakes on the command line: one line that names the key, exit code 2, no run recorded."""
 
-import sys
-
 import pytest
 
 from convzoo import evaluate, train
-from convzoo.configs import command
 
 MISTAKES = [
     ("foo=1", ["`foo`", "epochs"]),
@@ -90,21 +87,12 @@ MISTAKES = [
 ]
 
 
-def run(monkeypatch, capsys, program, words):
-    monkeypatch.setattr(sys, "argv", [f"{program.__name__.split('.')[-1]}.py", *words])
-    monkeypatch.setattr(command, "_started", [])
-    monkeypatch.setattr(command, "_failures", [])
-    with pytest.raises(SystemExit) as ended:
-        command.run(program.main, program.__name__.split(".")[-1])
-    return ended.value.code, capsys.readouterr().err
-
-
 @pytest.mark.parametrize(("words", "told"), MISTAKES, ids=[words for words, _ in MISTAKES])
-def test_a_mistake_is_one_line_that_names_the_key(monkeypatch, capsys, tmp_path, words, told):
+def test_a_mistake_is_one_line_that_names_the_key(monkeypatch, command_line, tmp_path, words, told):
     monkeypatch.chdir(tmp_path)
     # Whether the set is there is looked up before the plan is made, and most sets are not there.
     plan = [] if "data=digits" in words or "plan=" in words else ["plan=true"]
-    code, err = run(monkeypatch, capsys, train, [*words.split(), *plan])
+    code, _, err = command_line(train, [*words.split(), *plan])
     assert code == 2
     assert err.startswith("error: ")
     assert err.count("\n") == 1, err
@@ -124,23 +112,20 @@ def test_a_mistake_is_one_line_that_names_the_key(monkeypatch, capsys, tmp_path,
         (["study=pooling_kinds", "image=cat.png"], ["`image`", "`run=ID`"]),
     ],
 )
-def test_evaluate_tells_what_is_missing(monkeypatch, capsys, tmp_path, words, told):
+def test_evaluate_tells_what_is_missing(monkeypatch, command_line, tmp_path, words, told):
     monkeypatch.chdir(tmp_path)
-    code, err = run(monkeypatch, capsys, evaluate, words)
+    code, _, err = command_line(evaluate, words)
     assert code == 2
     assert all(word in err for word in told), err
     assert not list(tmp_path.iterdir())
 
 
-def test_a_bug_is_no_mistake_of_the_users(monkeypatch, capsys):
+def test_a_bug_is_no_mistake_of_the_users(monkeypatch, command_line):
     from convzoo.models import zoo
 
     def broken(config):
         raise ZeroDivisionError("ours")
 
     monkeypatch.setattr(zoo, "rows", broken)
-    monkeypatch.setattr(sys, "argv", ["train.py", "plan=true"])
-    monkeypatch.setattr(command, "_started", [])
-    monkeypatch.setattr(command, "_failures", [])
     with pytest.raises(ZeroDivisionError, match="ours"):
-        command.run(train.main, "train")
+        command_line(train, ["plan=true"])

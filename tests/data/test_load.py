@@ -108,7 +108,7 @@ def test_stratified_is_exact_where_it_can_be():
         ("image_shape", [7, 32, 1], "[height, width, 1] of at least 8"),
         ("image_shape", [32, 32, 3], "[height, width, 1] of at least 8"),
         ("classes", 11, None),
-        ("class_names", ["zero", "one"], "be 10 names"),
+        ("class_names", ["zero", "one"], "be 10 different names"),
         ("source", "kaggle", '"tfds", "digits" or "files"'),
     ],
 )

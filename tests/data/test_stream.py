@@ -1,3 +1,4 @@
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,6 +104,31 @@ def test_flips_are_even_and_every_shift_is_as_likely():
     assert places.tolist() == [[i, j] for i in (-1, 0, 1) for j in (-1, 0, 1)]
     assert counts.min() > 870  # 1,000 each, standard deviation 30
     assert counts.max() < 1130
+
+
+def test_alternating_flips_show_each_image_both_ways_in_turn():
+    batches = Batches(numbered(40, (4, 4, 1)), 10, seed=5, flip="alternate")
+
+    def flipped(epoch):
+        chosen = [batches.decide(epoch, step) for step in range(4)]
+        return {int(i): bool(f) for each in chosen for i, f in zip(each.indices, each.flips, strict=True)}
+
+    first, second, third = flipped(0), flipped(1), flipped(2)
+    assert 5 < sum(first.values()) < 35
+    assert second == {image: not flip for image, flip in first.items()}
+    assert third == first
+
+
+def test_the_next_batch_is_made_ahead_and_an_epoch_may_be_left():
+    batches = Batches(numbered(20, (4, 4, 1)), 5, seed=9, flip=True, shift=1)
+    wanted = [batches.apply(batches.decide(3, step)) for step in range(4)]
+    for (x, y), (wanted_x, wanted_y) in zip(batches.epoch(3), wanted, strict=True):
+        np.testing.assert_array_equal(x, wanted_x)
+        np.testing.assert_array_equal(y, wanted_y)
+    alive = threading.active_count()
+    for _ in batches.epoch(0):
+        break
+    assert threading.active_count() == alive
 
 
 def test_an_augmentation_changes_neither_order_nor_the_other():

@@ -46,16 +46,16 @@ def loop_pool(starts):
 
 @pytest.fixture(scope="session")
 def gradient():
-    """d sum(layer(x) * weights) / dx."""
+    """d sum(layer(x, …) * weights) / dx."""
 
-    def gradient(layer, x, weights=1.0):
+    def gradient(layer, x, weights=1.0, **arguments):
         if not layer.built:
             layer.build(x.shape)
         backend = keras.backend.backend()
         x = keras.ops.convert_to_tensor(x, dtype=layer.compute_dtype)
 
         def loss(x):
-            return keras.ops.sum(layer(x) * keras.ops.cast(weights, layer.compute_dtype))
+            return keras.ops.sum(layer(x, **arguments) * keras.ops.cast(weights, layer.compute_dtype))
 
         if backend == "tensorflow":
             import tensorflow as tf

@@ -1,5 +1,6 @@
 """Every network of the zoo: a step of training, heads included, saved and read again. Minutes long."""
 
+import contextlib
 import gc
 import os
 
@@ -15,29 +16,28 @@ from convzoo.training import fit, preprocess
 RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=5e-4, warmup=0.0, boundaries=[], schedule="constant")
 
 
+def uncompiled():
+    """JAX's compiler would take minutes a network."""
+    if keras.backend.backend() != "jax":
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.disable_jit()
+
+
 @pytest.fixture(autouse=True)
 def freed():
     """A network's memory is given back before the next: a model and its graph refer to each other."""
-    yield
+    with uncompiled():
+        yield
     keras.utils.clear_session()
     gc.collect()
 
 
-def eager(trainer):
-    def made(*args):
-        model = trainer(*args)
-        model.run_eagerly = True
-        return model
-
-    return made
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names())
-def test_it_trains_saves_and_loads(name, tmp_path, monkeypatch):
+def test_it_trains_saves_and_loads(name, tmp_path):
     config = zoo.composed(name)
-    if keras.backend.backend() == "jax":  # whose compiler would take minutes a network
-        monkeypatch.setattr(fit, "_trainer", eager(fit._trainer))
     if keras.backend.backend() != "tensorflow" and os.environ.get("CONVZOO_TEST") != "all":
         rows = sum(not row.inside for row, _ in plan(name).walk())
         if rows > 30 or config.data.image_shape[0] > 32:

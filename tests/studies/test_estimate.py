@@ -21,7 +21,7 @@ def test_runs_that_differ_in_their_seed_alone_are_a_cell():
 
 def machine(speeds, monkeypatch):
     found = _Machine.__new__(_Machine)
-    found.speeds, found.recorded, found.tried = speeds, False, 0
+    found.speeds, found.recorded, found.tried = {"float32": speeds, "mixed_bfloat16": []}.get, False, 0
     monkeypatch.setattr("convzoo.training.fit.speed", lambda *_: 25.0)
     monkeypatch.setattr("convzoo.models.assemble.assemble", lambda *_, **__: SimpleNamespace(get_layer=None))
     monkeypatch.setattr("convzoo.models.objective.make", lambda *_: None)
@@ -44,10 +44,16 @@ SETTINGS = {"recipe": {}, "batch_size": 8}
 def test_a_network_trains_as_fast_as_one_of_about_its_size(monkeypatch, macs, speed, basis):
     found = machine([(1000, 300.0), (10_000, 80.0)], monkeypatch)
     plan = SimpleNamespace(macs=macs, name="net")
-    assert found._speed(SETTINGS, NETWORK, plan, DATA) == pytest.approx(speed)
+    assert found._speed(SETTINGS, NETWORK, plan, DATA, "float32") == pytest.approx(speed)
     assert found.basis == basis
-    assert found._speed(SETTINGS, NETWORK, plan, DATA) == pytest.approx(speed)  # tried once
+    assert found._speed(SETTINGS, NETWORK, plan, DATA, "float32") == pytest.approx(speed)  # tried once
     assert found.basis == basis
+
+
+def test_what_another_precision_took_says_nothing(monkeypatch):
+    found = machine([(1000, 300.0)], monkeypatch)
+    found._speed(SETTINGS, NETWORK, SimpleNamespace(macs=1000, name="net"), DATA, "mixed_bfloat16")
+    assert found.basis == "by a try of 1 network"
 
 
 def test_seconds_are_of_training_and_looking(monkeypatch):
@@ -56,7 +62,7 @@ def test_seconds_are_of_training_and_looking(monkeypatch):
     sets = SimpleNamespace(train=range(1000), validation=range(100), test=range(200))
     settings = {"epochs": 3, "test_shift": 0}
     plan = SimpleNamespace(macs=1000, name="net")
-    assert found._seconds(settings, NETWORK, plan, sets) == pytest.approx(1 + 30 + 500 / 300)
+    assert found._seconds(settings, NETWORK, plan, sets, "float32") == pytest.approx(1 + 30 + 500 / 300)
 
 
 def test_how_it_is_said():

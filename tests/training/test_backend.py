@@ -9,6 +9,7 @@ import keras
 import pytest
 
 from convzoo import UserError
+from convzoo.models import zoo
 from convzoo.training import backend
 
 
@@ -28,6 +29,25 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, flags, chos
 def test_auto_asks_a_gpu_where_there_is_one(monkeypatch, capability, chosen):
     monkeypatch.setattr(backend, "_gpu_capability", lambda backend: capability)
     assert backend.start("auto") == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "chosen"),
+    [
+        ("mobilenet_v2_cifar", None, "float32"),  # InvertedResidual, in rows of rows
+        ("mobilenet_v1_cifar", None, "float32"),
+        ("mobilenet_v2_cifar", 8, "mixed_bfloat16"),
+        ("allconv", None, "mixed_bfloat16"),
+        ("resnet20", None, "mixed_bfloat16"),
+    ],
+)
+def test_auto_looks_at_the_network(monkeypatch, name, capability, chosen):
+    """Depthwise convolutions are slow in bfloat16 on a processor, not on a GPU."""
+    monkeypatch.setattr(backend, "_gpu_capability", lambda backend: capability)
+    monkeypatch.setattr(backend, "_processor_flags", lambda: {"avx512_bf16"})
+    rows = zoo.rows(zoo.composed(name))
+    assert backend.choose("auto", rows) == keras.config.dtype_policy().name == chosen
+    assert backend.choose("mixed_bfloat16", rows) == "mixed_bfloat16"
 
 
 def test_an_unknown_precision_is_refused():

@@ -80,6 +80,31 @@ def test_cosine_without_warmup_starts_at_the_rate():
     assert found[20] == pytest.approx(0.25)
 
 
+def test_triangle_is_the_one_of_airbench94():
+    """As its code draws it: np.interp(steps, [0, int(0.23 * total), total], [0.2, 1, 0.07])."""
+    found = rates(schedule="triangle", warmup=0.23)
+    assert found == pytest.approx((0.5 * np.interp(np.arange(41), [0, 9, 40], [0.2, 1, 0.07])).tolist())
+
+
+def test_biases_may_have_a_rate_of_their_own():
+    """Two steps of torch's SGD with a group of parameters at 64 times the rate."""
+    torch = pytest.importorskip("torch")
+    optimizer = make_optimizer(RECIPE | {"bias_rate": 64.0, "weight_decay": 0.0}, 0.01)
+    ours = {name: keras.Variable(np.ones(3, "float32"), name=name) for name in ("kernel", "bias", "beta", "gamma")}
+    theirs = {name: torch.nn.Parameter(torch.ones(3)) for name in ours}
+    groups = [{"params": [value], "lr": 0.64 if name in ("bias", "beta") else 0.01} for name, value in theirs.items()]
+    reference = torch.optim.SGD(groups, momentum=0.9)
+    for step in range(2):
+        gradients = [np.full(3, 0.1 * (step + 1) * (n + 1), "float32") for n in range(4)]
+        optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients], list(ours.values()))
+        for parameter, gradient in zip(theirs.values(), gradients, strict=True):
+            parameter.grad = torch.from_numpy(gradient)
+        reference.step()
+    for name, value in ours.items():
+        found = keras.ops.convert_to_numpy(value)
+        np.testing.assert_allclose(found, theirs[name].detach().numpy(), rtol=1e-5, err_msg=name)
+
+
 def test_inverse_is_caffe_s_inv():
     """Caffe's documentation: base_lr · (1 + gamma · iter)^−power; LeNet's solver has 0.0001 and 0.75."""
     schedule = make_schedule(RECIPE | {"schedule": "inverse"}, 0.01, 1, 10_000)

@@ -1,0 +1,78 @@
+"""The networks of the speed table, as one writes them in torch and, for Keras's `fit`, as the zoo builds them."""
+
+import torch
+from torch import nn
+
+
+def _conv(into, out, size, stride=1, padding=None):
+    return [nn.Conv2d(into, out, size, stride, size // 2 if padding is None else padding), nn.ReLU()]
+
+
+def allconv():
+    return nn.Sequential(
+        nn.Dropout(0.2),
+        *_conv(3, 96, 3),
+        *_conv(96, 96, 3),
+        *_conv(96, 96, 3, 2),
+        nn.Dropout(0.5),
+        *_conv(96, 192, 3),
+        *_conv(192, 192, 3),
+        *_conv(192, 192, 3, 2),
+        nn.Dropout(0.5),
+        *_conv(192, 192, 3, padding=0),
+        *_conv(192, 192, 1),
+        *_conv(192, 10, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+
+
+def nin():
+    return nn.Sequential(
+        *_conv(3, 192, 5),
+        *_conv(192, 160, 1),
+        *_conv(160, 96, 1),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.Dropout(0.5),
+        *_conv(96, 192, 5),
+        *_conv(192, 192, 1),
+        *_conv(192, 192, 1),
+        nn.AvgPool2d(3, 2, ceil_mode=True),
+        nn.Dropout(0.5),
+        *_conv(192, 192, 3),
+        *_conv(192, 192, 1),
+        *_conv(192, 10, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+
+
+def lenet():
+    return nn.Sequential(
+        *_conv(3, 6, 5, padding=0),
+        nn.MaxPool2d(2),
+        *_conv(6, 16, 5, padding=0),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
+    )
+
+
+def parameters(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def augmented(images, generator):
+    """Every other image mirrored, each moved by up to two pixels over its mirrored border; (b, 3, 32, 32)."""
+    count = len(images)
+    flips = torch.rand(count, generator=generator) < 0.5
+    images = torch.where(flips[:, None, None, None], images.flip(-1), images)
+    padded = nn.functional.pad(images, (2, 2, 2, 2), "reflect")
+    top, left = torch.randint(0, 5, (2, count), generator=generator)
+    rows, columns = top[:, None] + torch.arange(32), left[:, None] + torch.arange(32)
+    each = torch.arange(count)[:, None, None]
+    return padded.movedim(1, -1)[each, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)

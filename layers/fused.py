@@ -1,0 +1,72 @@
+"""What a backend does in one operation and Keras in many: the one place of `layers` that knows of backends."""
+
+import math
+
+import keras
+from keras import ops
+
+_SMALLEST_EPSILON = 1e-5  # cuDNN's
+
+
+def has_batch_normalization(images, epsilon):
+    """Whether the backend has it for images of this dtype."""
+    name = keras.backend.backend()
+    if name not in ("tensorflow", "torch"):
+        return False
+    if keras.backend.standardize_dtype(images.dtype) not in ("float32", "bfloat16", "float16"):
+        return False
+    if name == "torch" and math.prod(images.shape[:3]) == 1:  # it refuses a variance of one value
+        return False
+    return epsilon >= _SMALLEST_EPSILON or not _has_gpu(name)
+
+
+def batch_normalization(images, scale, offset, epsilon, statistics=None):
+    """(images - mean) / sqrt(variance + epsilon) * scale + offset, in float32 inside, in the images' dtype outside.
+
+    Args:
+        images: (batch, height, width, channels).
+        scale, offset: (channels,), float32.
+        epsilon: float.
+        statistics: mean and variance, (channels,); None takes those of `images`.
+
+    Returns:
+        The images; without `statistics` also their mean and variance, which divides by their count.
+    """
+    work = _tensorflow if keras.backend.backend() == "tensorflow" else _torch
+    scale, offset = ops.convert_to_tensor(scale, "float32"), ops.convert_to_tensor(offset, "float32")
+    if statistics is not None:
+        return work(images, scale, offset, epsilon, [ops.convert_to_tensor(value) for value in statistics], False)[0]
+    outputs, mean, variance = work(images, scale, offset, epsilon, None, True)
+    # Both divide by the count less one.
+    count = ops.cast(math.prod(ops.shape(images)[:3]), "float32")
+    return outputs, mean, variance * ((count - 1) / count)
+
+
+def _tensorflow(images, scale, offset, epsilon, statistics, training):
+    import tensorflow as tf
+
+    mean, variance = statistics or (tf.constant([], tf.float32), tf.constant([], tf.float32))
+    outputs = tf.raw_ops.FusedBatchNormV3(
+        x=images, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=training
+    )
+    return outputs[:3]
+
+
+def _torch(images, scale, offset, epsilon, statistics, training):
+    import torch
+
+    mean, variance = statistics or (torch.zeros_like(scale), torch.ones_like(scale))
+    outputs = torch.nn.functional.batch_norm(
+        images.movedim(-1, 1), mean, variance, scale, offset, training, 1.0, epsilon
+    )
+    return outputs.movedim(1, -1), mean, variance
+
+
+def _has_gpu(backend):
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    import torch
+
+    return torch.cuda.is_available()

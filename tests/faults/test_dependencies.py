@@ -1,0 +1,141 @@
+"""What the code imports is declared, what is declared is used, and the two files of versions say the same."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Used without an import: by whom.
+UNSEEN = {
+    "importlib-resources": "tensorflow-datasets, which does not declare it",
+    "hydra-joblib-launcher": "configs/launcher/parallel.yaml",
+    "hydra-submitit-launcher": "configs/launcher/slurm.yaml",
+    "hydra-ray-launcher": "configs/launcher/ray.yaml",
+    "submitit": "hydra-submitit-launcher, in the version that works",
+    "ray": "tests/launchers/ray",
+    "build": ".ci/run",
+    "pip-audit": ".ci/run",
+    "pytest-xdist": ".ci/run",
+    "ruff": ".ci/run",
+}
+DISTRIBUTIONS = packages_distributions()
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared(requirements):
+    return {canonical(re.match(r"[\w.-]+", requirement)[0]) for requirement in requirements}
+
+
+CORE = declared(PROJECT["dependencies"])
+EXTRAS = {extra: declared(needs) for extra, needs in PROJECT["optional-dependencies"].items()}
+
+
+def imported(paths):
+    """Mapping from each distribution that files import to one of the files."""
+    found = {}
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "importorskip":
+                names = [node.args[0].value]
+            for name in names:
+                top = name.partition(".")[0]
+                if top in sys.stdlib_module_names or top == "convzoo":
+                    continue
+                having = [canonical(name) for name in DISTRIBUTIONS.get(top, [top])]
+                for name in [name for name in having if name in CORE] or having:  # several may hold parts of it
+                    found.setdefault(name, path.relative_to(ROOT))
+    return found
+
+
+def python_files(*folders):
+    return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+
+
+ROOMS = "analysis configs data layers models studies tracking training".split()
+PACKAGE = [*ROOT.glob("*.py"), *python_files(*ROOMS)]
+BENCHMARKS, TESTS = python_files("benchmarks"), python_files("tests")
+
+
+def test_what_the_package_imports_is_declared():
+    found = imported(PACKAGE)
+    optional = {"torch", "jax"}  # backends, asked for only where Keras runs on them
+    assert {name: str(path) for name, path in found.items() if name not in CORE | optional} == {}
+    assert {"keras", "mlflow", "pillow", "scikit-learn", "pyyaml"} <= set(found)  # the look finds what is there
+
+
+def test_what_tests_and_benchmarks_import_is_declared():
+    every = CORE.union(*EXTRAS.values())
+    assert {name: str(path) for name, path in imported(BENCHMARKS + TESTS).items() if name not in every} == {}
+
+
+def test_what_is_declared_is_used():
+    assert CORE - set(imported(PACKAGE)) - set(UNSEEN) == set()
+    used = set(imported(PACKAGE + BENCHMARKS + TESTS)) | set(UNSEEN)
+    assert {extra: needs - used for extra, needs in EXTRAS.items() if needs - used} == {}
+    assert set(UNSEEN) <= CORE.union(*EXTRAS.values())
+
+
+def pins(file):
+    return {
+        canonical(name): version
+        for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", (ROOT / file).read_text(), re.MULTILINE)
+    }
+
+
+def test_the_lock_holds_the_versions_of_the_constraints():
+    locked, constrained = pins("requirements.lock"), pins("constraints.txt")
+    assert {name: version for name, version in locked.items() if constrained.get(name) != version} == {}
+    assert CORE | EXTRAS["test"] <= set(locked)
+
+
+def test_every_line_of_the_lock_has_its_hashes():
+    text = (ROOT / "requirements.lock").read_text()
+    blocks = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert len(blocks) == len(pins("requirements.lock")) > 50
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", block) for block in blocks)
+    assert "://" not in text
+    assert "--index" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("import h5py", {"h5py"}), ("from PIL import Image", {"pillow"}), ("import os, json", set())],
+)
+def test_the_look_at_imports(tmp_path, monkeypatch, line, found):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "x.py").write_text(f"def f():\n    {line}\n")
+    assert set(imported([tmp_path / "x.py"])) == found
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence", "code"),
+    [
+        (None, "vulnerabilities could not be looked up: no answer", 0),
+        ([{"name": "a", "skip_reason": "?"}], "vulnerabilities could not be looked up: nothing is known of any of", 0),
+        ([{"name": "a", "version": "1", "vulns": []}], "no known vulnerability in 1 packages", 0),
+        ([{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}], "1 known vulnerabilities: a 1: CVE-1", 1),
+    ],
+)
+def test_what_is_said_of_vulnerabilities(tmp_path, said, sentence, code):
+    if said is not None:
+        (tmp_path / "audit.json").write_text(json.dumps({"dependencies": said}))
+    words = [sys.executable, ROOT / "tests" / "audit.py", tmp_path / "audit.json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert done.stdout.startswith(sentence)

@@ -1,0 +1,109 @@
+"""A step against Keras's own, and what it does with a loss that is no number."""
+
+import keras
+import numpy as np
+import pytest
+
+from convzoo import UserError
+from convzoo.layers import BatchNormalization
+from convzoo.models.objective import Objective, make
+from convzoo.training.optimizer import L2SGD
+from convzoo.training.step import SmoothedCrossentropy, Step
+
+RNG = np.random.default_rng(0)
+IMAGES, LABELS = RNG.normal(size=(8, 6, 6, 2)).astype("float32"), (np.arange(8) % 3).astype("int32")
+
+
+def network(*layers):
+    x = inputs = keras.Input((6, 6, 2))
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+def layers():
+    keras.utils.set_random_seed(0)
+    return [
+        keras.layers.Conv2D(4, 3, name="conv", kernel_regularizer=keras.regularizers.L2(0.01)),
+        BatchNormalization(name="norm"),
+        keras.layers.Dropout(0.3, seed=1, name="drop"),
+        keras.layers.Flatten(name="flatten"),
+        keras.layers.Dense(3, name="score"),
+    ]
+
+
+def optimizer(**arguments):
+    return L2SGD(0.1, momentum=0.9, nesterov=True, l2=0.01, **arguments)
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(weight).copy() for weight in model.weights]
+
+
+def test_it_learns_what_keras_learns():
+    """The same losses, accuracies and weights, with dropout, regularization and a head of weight 0.3."""
+    ours, theirs = network(*layers()), network(*layers())
+    heads = [
+        keras.layers.Dense(3, kernel_initializer="ones")(model.get_layer("flatten").output) for model in (ours, theirs)
+    ]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    learn = Step(ours, Objective(loss, None, {"head": heads[0]}, (loss,), (0.3,), ("labels",)), optimizer())
+    trainer = keras.Model(theirs.input, [theirs.output, heads[1]])
+    trainer.compile(optimizer(), [loss, loss], loss_weights=[1.0, 0.3], metrics=[["accuracy"], []])
+    for _ in range(4):
+        found = learn(IMAGES, LABELS)
+        wanted = trainer.train_on_batch(IMAGES, [LABELS, LABELS], return_dict=True)
+        accuracy = next(value for key, value in wanted.items() if key.endswith("accuracy"))
+        assert found == pytest.approx((wanted["loss"], accuracy), rel=1e-4)
+    learn.synchronize()
+    for mine, other in zip(weights(ours), weights(theirs), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fault", [np.nan, np.inf])
+def test_a_loss_that_is_no_number_is_not_learned_from(fault):
+    model = network(*layers()[:2], keras.layers.Rescaling(fault, name="fault"), *layers()[3:])
+    learn = Step(model, make(model), optimizer())
+    before = [keras.ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights]
+    with pytest.raises(UserError, match=r"^the loss is .*: layer `fault` is the first whose output is not finite"):
+        learn(IMAGES, LABELS)
+    for weight, value in zip(model.trainable_weights, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), value)
+
+
+def test_an_update_that_overflowed_is_told_by_its_layer():
+    """A number of 3e38 times a rate of 100 is more than a float32 holds; the dense layer's kernel alone got it."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 2))
+    outputs = keras.layers.Dense(3, name="score")(keras.layers.Flatten()(keras.layers.ReLU(name="relu")(inputs)))
+    model = keras.Model(inputs, outputs)
+    learn = Step(model, make(model), L2SGD(1e38))
+    learn(1e3 * IMAGES, LABELS)
+    with pytest.raises(UserError, match=r"^the loss is nan: the weights of layer `score` are no finite numbers"):
+        learn(IMAGES, LABELS)
+
+
+def test_smoothing_is_torch_s_or_the_definition():
+    scores = RNG.normal(size=(8, 3)).astype("float32")
+    shares = 0.8 * np.eye(3)[LABELS] + 0.2 / 3
+    logs = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+    found = SmoothedCrossentropy(0.2)(LABELS, scores)
+    assert float(found) == pytest.approx(-(shares * logs).sum(-1).mean(), rel=1e-5)
+
+
+def test_a_running_mean_of_the_weights():
+    """w̄ ← 0.9 w̄ + 0.1 w after every step, from the first step's weights; it is there for as long as it is asked for."""
+    model = network(keras.layers.Flatten(), keras.layers.Dense(3, name="score"))
+    learn = Step(model, make(model), optimizer(use_ema=True, ema_momentum=0.9))
+    mean = None
+    for _ in range(5):
+        learn(IMAGES, LABELS)
+        learn.synchronize()
+        now = weights(model)
+        mean = now if mean is None else [0.9 * old + 0.1 * new for old, new in zip(mean, now, strict=True)]
+    with learn.averaged():
+        for found, wanted in zip(weights(model), mean, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-5)
+        assert any((found != raw).any() for found, raw in zip(weights(model), now, strict=True))
+    for found, raw in zip(weights(model), now, strict=True):
+        np.testing.assert_array_equal(found, raw)

@@ -14,7 +14,7 @@ import time
 from .. import UserError
 from . import journal as journals
 from . import lease, records
-from .store import AWAY, AwayError, is_strange, one_line, open_store, refused
+from .store import AWAY, AwayError, check_store, is_strange, one_line, open_store, refused, sqlite_path
 
 START_SECONDS, LEAVE_SECONDS = 10, 5  # a run waits so long for the store at its start, a command at its end
 _PAUSES = (1, 2, 4, 8, 15, 30)  # seconds between two tries
@@ -37,6 +37,9 @@ def settle(uri):
     Raises:
         UserError: naming `tracking.uri`.
     """
+    check_store(uri)
+    if (path := sqlite_path(uri)) and not path.exists() and not journals.waiting(uri):
+        return  # the first run will make it
     try:
         open_store(uri)
         of(uri).settle()

@@ -55,7 +55,8 @@ def imported(paths):
                 names = [node.args[0].value]
             for name in names:
                 top = name.partition(".")[0]
-                if top in sys.stdlib_module_names or top == "convzoo":
+                beside = (path.parent / f"{top}.py").exists()
+                if beside or top in sys.stdlib_module_names or top == "convzoo":
                     continue
                 having = [canonical(name) for name in DISTRIBUTIONS.get(top, [top])]
                 for name in [name for name in having if name in CORE] or having:  # several may hold parts of it

@@ -46,7 +46,7 @@ def known(monkeypatch, server, password=None):
 
 @pytest.fixture
 def team(tmp_path, request):
-    pytest.importorskip("flask_wtf", reason="wants the extra `server`")
+    pytest.importorskip("psycopg", reason="wants the extra `server`")
     server = TeamServer(tmp_path, "--workers=1", *getattr(request, "param", ()))
     yield server
     if server.process and server.process.poll() is None:

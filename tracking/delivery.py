@@ -37,9 +37,8 @@ def settle(uri):
     Raises:
         UserError: naming `tracking.uri`.
     """
-    check_store(uri)
     if (path := sqlite_path(uri)) and not path.exists() and not journals.waiting(uri):
-        return  # the first run will make it
+        return check_store(uri)  # the first run will make it
     try:
         open_store(uri)
         of(uri).settle()
@@ -143,7 +142,7 @@ class Delivery:
 
     def _pause(self):
         if not self._since:
-            return lease.BEAT
+            return lease.BEAT / 3  # a look is not late by a whole beat
         return _PAUSES[min(max(self._tries, 1), len(_PAUSES)) - 1]
 
     def _round(self):

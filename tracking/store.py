@@ -212,6 +212,8 @@ def one_line(error):
         r"\[Errno -?\d+\] ([^'\")>]+)|(timed out|Remote end closed connection|too many \d+ error)", text
     ):
         return cause[1] or cause[2]  # within MLflow's words, within urllib3's
+    if cause := re.search(r"\((?:\w+\.)+\w*Error\) ([^\n]+)", text):
+        return cause[1]  # the database's, within SQLAlchemy's
     return " ".join(text.splitlines()[0].split())[:200]
 
 

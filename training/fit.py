@@ -79,7 +79,9 @@ def fit(
         }
         with learn.averaged():
             if validation is not None:
+                states = backend.random_states()
                 held_out = judge.evaluate(validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True)
+                backend.set_random_states(states)  # torch draws when a model is built by its first look
                 metrics.update({f"val_{name}": float(held_out[name]) for name in ("loss", "accuracy")})
             if select == "best" and metrics["val_accuracy"] > best_accuracy:
                 best_accuracy = metrics["val_accuracy"]

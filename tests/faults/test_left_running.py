@@ -2,17 +2,15 @@
 another name, other processes.
 """
 
-import contextlib
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 
 import pytest
-from fault_processes import Command, Process, Store, Writer, lines, wait_for
+from fault_processes import Command, Process, Store, lines, wait_for
 
 APART = (
     "unshare",
@@ -147,21 +145,3 @@ def test_a_study_that_is_killed_goes_on_and_closes_what_was_left(tmp_path, uri):
     assert [run.data.params["seed"] for run in runs] == ["0", "1", "7"]
     for run in runs:
         store.assert_whole(run, 30)
-
-
-@pytest.mark.slow
-def test_a_run_that_was_taken_over_meanwhile_becomes_one_of_its_own(tmp_path, uri):
-    """Its machine did not reach the store for so long that another took the run for dead."""
-    process = Writer(tmp_path, uri, epochs=60, pause=0.05)
-    process.until("^begun")
-    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db", timeout=20, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        process.until("^warning: .*database is locked")
-        other.execute("UPDATE tags SET value = 'other' WHERE key = 'journal'")
-        other.execute("UPDATE tags SET value = 'other-machine 1 1' WHERE key = 'owner'")
-        other.execute("COMMIT")
-    process.end()
-    store = Store(uri)
-    taken, own = store.runs("mine")
-    store.assert_whole(own, 60)
-    assert taken.info.status == "RUNNING"

@@ -16,7 +16,8 @@ from convzoo.tracking.run import Run
 pictures = SimpleNamespace(x=np.zeros((2, 2, 2, 1), np.uint8), y=np.zeros(2, np.int32))
 data = SimpleNamespace(name="black", source="nowhere", test=pictures)
 for i in range({RUNS}):
-    with Run(sys.argv[1], "race", f"{{sys.argv[2]}}-{{i}}", {{"i": i}}, {{"identity": f"{{sys.argv[2]}}-{{i}}"}}) as run:
+    name = f"{{sys.argv[2]}}-{{i}}"
+    with Run(sys.argv[1], "race", name, {{"i": i}}, {{"identity": name}}) as run:
         for epoch in range({EPOCHS}):
             run.epoch(epoch, {{"train_loss": epoch}})
         run.dataset(data, "test")

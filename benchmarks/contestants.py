@@ -177,7 +177,7 @@ def pytorch(network, fast=False, **_):
 
 
 def pytorch_fast(network, **_):
-    """The best of what was tried: bfloat16 by autocast, channels last, threads that do not spin."""
+    """bfloat16 by autocast, channels last, threads that do not spin; `torch.compile` is not tried."""
     return pytorch(network, fast=True)
 
 

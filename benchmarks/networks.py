@@ -1,4 +1,4 @@
-"""The networks of the speed table, as one writes them in torch and, for Keras's `fit`, as the zoo builds them."""
+"""The networks of the speed table, as one writes them in torch, and augmentation."""
 
 import torch
 from torch import nn

@@ -20,7 +20,7 @@ AGAINST = {  # ours by the best of theirs
     "Keras fit": ("rate", ["keras_fit"]),
     "Keras fit, bfloat16": ("rate", ["keras_fit_bfloat16"]),
     "PyTorch": ("rate", ["pytorch"]),
-    "PyTorch, its best": ("rate", ["pytorch", "pytorch_fast"]),
+    "PyTorch, its best": ("rate", ["pytorch", "pytorch_fast", "pytorch_compiled"]),
     "a bare loop": ("steps", ["bare"]),
     "the matrix product": ("steps", ["ceiling"]),
 }

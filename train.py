@@ -97,7 +97,7 @@ def train(settings, network, axes, plan, data, precision):
                 objective=objective.make(model, network["loss"], network["heads"]),
                 select=settings["select"],
                 checkpoints=checkpoints,
-                on_step=interrupts.check,
+                on_step=lambda: (interrupts.check(), run.check()),
                 on_epoch=run.epoch,
             )
             scores = partial(fit.scores, model)

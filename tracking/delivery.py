@@ -17,6 +17,7 @@ from . import lease, records
 from .store import AWAY, AwayError, check_store, is_strange, one_line, open_store, refused, sqlite_path
 
 START_SECONDS, LEAVE_SECONDS = 10, 5  # a run waits so long for the store at its start, a command at its end
+_GRACE = 2  # seconds that a training has to itself to come to its first step, which opening a file would hold up
 _PAUSES = (1, 2, 4, 8, 15, 30)  # seconds between two tries
 _DELIVERIES = {}
 
@@ -37,9 +38,9 @@ def settle(uri):
     Raises:
         UserError: naming `tracking.uri`.
     """
-    if (path := sqlite_path(uri)) and not path.exists() and not journals.waiting(uri):
-        return check_store(uri)  # the first run will make it
     try:
+        if sqlite_path(uri) and not journals.waiting(uri):
+            return check_store(uri)  # the run opens it
         open_store(uri)
         of(uri).settle()
     except AwayError as error:
@@ -71,16 +72,27 @@ class Delivery:
     def start(self, journal):
         """Takes a journal over whose first record is in it; returns when the store has that, or does not take it.
 
+        A file is not waited for, but where others may make the same run.
+
         Raises:
             UserError: the store refuses it, or another process makes the run.
         """
-        journal.waited = True
+        journal.waited = "cell" in journal.begin or not sqlite_path(self.uri)
+        if not (journal.waited or self._client):
+            journal.due = time.monotonic() + _GRACE
         self.journals.append(journal)
-        self._wait(lambda: journal.taken or journal.error or self._since, START_SECONDS)
+        if not journal.waited:
+            return self.come()
+        self.reach(journal)
         with self._changed:
             journal.waited = False
             if journal.error:
                 raise journal.error
+
+    def reach(self, journal):
+        """Returns when the store has the first record of a journal, or does not take it."""
+        journal.due = 0
+        self._wait(lambda: journal.taken or journal.error or self._since, START_SECONDS)
 
     def come(self):
         """Says that there are new records."""
@@ -93,6 +105,7 @@ class Delivery:
         Raises:
             UserError: neither the store nor the disk has it.
         """
+        journal.due = 0
         self._wait(lambda: journal not in self.journals or self._since)
         if journal in self.journals and not journal.kept:
             raise UserError(f"neither {self.uri} nor {journals.SPOOL}/ takes what run {journal.begin['name']} recorded")
@@ -138,30 +151,48 @@ class Delivery:
     def _is_due(self):
         if self._since:
             return self._tries == 0
-        return self._unsettled or any(each.waiting for each in self.journals)
+        return self._unsettled or any(each.waiting and each.due <= time.monotonic() for each in self.journals)
 
     def _pause(self):
+        if early := [each.due for each in self.journals if each.due > time.monotonic()]:
+            return max(min(early) - time.monotonic(), 0)
         if not self._since:
             return lease.BEAT / 3  # a look is not late by a whole beat
         return _PAUSES[min(max(self._tries, 1), len(_PAUSES)) - 1]
 
     def _round(self):
-        if not (self._since or self._unsettled or self.journals):
+        due = [journal for journal in self.journals if journal.due <= time.monotonic()]
+        if not (self._since or self._unsettled or due):
             return
-        if self._since or not self._client:
-            self._client = open_store(self.uri, again=True)
-        client = self._client
+        if not (client := self._open(due)):
+            return
         if self._unsettled or self._since:
             with journals.delivering():
                 for journal in journals.left(self.uri):
                     self._deliver_left(client, journal)
             self._unsettled = False
-        for journal in list(self.journals):
+        for journal in due:
             self._deliver(client, journal)
         if self._since:
             self._well()
         with self._changed:
             self._changed.notify_all()
+
+    def _open(self, due):
+        """The client; None where the store refuses, and so the runs that are due."""
+        if self._since or not self._client:
+            try:
+                self._client = open_store(self.uri, again=True)
+            except UserError as error:
+                if not refused(error):
+                    raise
+                for journal in due:
+                    journal.error = error
+                    self.journals.remove(journal)
+                with self._changed:
+                    self._changed.notify_all()
+                return None
+        return self._client
 
     def _well(self):
         with self._changed:
@@ -181,10 +212,10 @@ class Delivery:
                     raise
                 if not journal.waited and isinstance(error, lease.OwnedError):
                     return  # the training has begun: the next round makes a run of its own
+                journal.error = _told(error, self.uri)
                 if journal.waited:
-                    journal.error = _told(error, self.uri)
                     journal.remove()
-                else:
+                elif journal.taken or journal.ended:
                     _say(f"warning: {self._refusal(journal, error)}")
                 self.journals.remove(journal)
                 self._changed.notify_all()

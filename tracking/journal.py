@@ -48,9 +48,9 @@ class Journal:
         self.folder, self.lock, self.kept = Path(folder), lock, True
         self.records, self.taken, self.run, self.experiment = [], 0, None, None
         self._files = 0
-        # For the thread that delivers: why it cannot, whether the run waits for its first record, when the store last
-        # heard of the run, of which epochs it has the metrics.
-        self.error, self.waited, self.beaten, self.epochs = None, False, 0.0, None
+        # For the thread that delivers: why it cannot, whether the run waits for its first record, from when on it
+        # looks at the journal, when the store last heard of the run, of which epochs it has the metrics.
+        self.error, self.waited, self.due, self.beaten, self.epochs = None, False, 0.0, 0.0, None
 
     @classmethod
     def new(cls, begin):

@@ -136,6 +136,8 @@ class Run:
         return self
 
     def __exit__(self, kind, error, traceback):
+        if error and error is self._journal.error:
+            return self._journal.remove()
         end = {"do": "end", "status": "FINISHED", "at": _now()}
         if kind and issubclass(kind, Exception):
             end.update(status="FAILED", failure=failure(error))
@@ -144,16 +146,26 @@ class Run:
             end["status"] = "KILLED"
         self._record(end)
         self._delivery.finish(self._journal)
+        if self._journal.error:
+            self._journal.close()
+        self.check()
 
     @property
     def id(self):
-        """MLflow's; None as long as the store does not have the run."""
+        """MLflow's; None if the store does not take the run now."""
+        self._delivery.reach(self._journal)
         return self._journal.run
 
     @property
     def experiment_id(self):
-        """MLflow's; None as long as the store does not have the run."""
+        """MLflow's; None if the store does not take the run now."""
+        self._delivery.reach(self._journal)
         return self._journal.experiment
+
+    def check(self):
+        """Raises UserError once the store has refused the run: it was not waited for."""
+        if self._journal.error and not self._journal.taken:
+            raise self._journal.error
 
     def metrics(self, metrics, step=0):
         """Logs metrics at a step, all in one write."""
@@ -201,6 +213,7 @@ class Run:
         self._record({"do": "file", "file": word, "folder": folder or None})
 
     def _record(self, record):
+        self.check()
         self._journal.append(record)
         self._delivery.come()
 

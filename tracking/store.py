@@ -56,6 +56,8 @@ def check_store(uri):
         raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
     elif path.exists():
         _check_file(uri, path)
+    elif not os.access(path.parent, os.W_OK):
+        raise UserError(f"`tracking.uri={uri}`: the folder {path.parent} cannot be written to")
 
 
 def check_recorded(uri):

@@ -1,12 +1,14 @@
 """Runs in a real store."""
 
+import errno
+
 import mlflow
 import numpy as np
 import pytest
 
 from convzoo import UserError
 from convzoo.data import Dataset, Split
-from convzoo.tracking import records, study
+from convzoo.tracking import delivery, records, store, study
 from convzoo.tracking.delivery import Delivery
 from convzoo.tracking.run import Run, find
 
@@ -81,7 +83,7 @@ def test_an_interrupt_before_it_began_leaves_nothing_running(uri, monkeypatch):
     monkeypatch.setattr(Delivery, "_wait", interrupted)
     monkeypatch.setattr(Delivery, "settle", lambda self: None)
     with pytest.raises(KeyboardInterrupt):
-        Run(uri, "early", "x", {}, {})
+        Run(uri, "early", "x", {}, {"identity": "i"})
     client = mlflow.MlflowClient(uri)
     (run,) = client.search_runs([client.get_experiment_by_name("early").experiment_id])
     assert run.info.status == "KILLED"
@@ -121,7 +123,42 @@ def test_a_deleted_study_is_refused(uri):
         pass
     mlflow.MlflowClient(uri).delete_experiment(run.experiment_id)
     with pytest.raises(UserError, match="`study=gone`"):
-        Run(uri, "gone", "y", {}, {})
+        Run(uri, "gone", "y", {}, {"identity": "i"})
+    with pytest.raises(UserError, match="`study=gone`"), Run(uri, "gone", "y", {}, {}) as run:
+        refused(run)
+
+
+def refused(run):
+    """A training of which the store has been asked meanwhile."""
+    assert run.id is None
+    run.check()
+
+
+def test_a_training_does_not_wait_for_a_file(tmp_path, monkeypatch):
+    """It has begun, and come to an end, before the file is opened."""
+    uri, opened, open_store = f"sqlite:///{tmp_path}/mlflow.db", [], delivery.open_store
+
+    def late(*args, **settings):
+        opened.append(True)
+        return open_store(*args, **settings)
+
+    monkeypatch.setattr(delivery, "open_store", late)
+    with Run(uri, "study", "quick", {}, {}) as run:
+        run.epoch(1, {"loss": 1.0})
+        assert not opened
+    assert opened
+    assert mlflow.MlflowClient(uri).get_run(run.id).data.metrics == {"loss": 1.0}
+
+
+def test_a_file_that_cannot_be_made_is_told(tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(store, "_create", full)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(UserError, match="cannot be opened: No space left"), Run(uri, "study", "y", {}, {}):
+        pass
 
 
 @pytest.mark.parametrize("bad", ["file:///x", "sqlite:///{}/none/mlflow.db", "http://127.0.0.1:9"])

@@ -80,6 +80,7 @@ def train(settings, network, axes, plan, data, precision):
         classes = len(data.class_names)
         model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
         preprocess.fit_rows(model, network["rows"], data.train.x)
+        preprocess.check_sizes(model, recipe["sizes"])
         augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
         with Run(uri, name_of_study, name, params, tags, checkpoints.begun, settings["rerun"]) as run:
             run.text(OmegaConf.to_yaml(settings), "config.yaml")

@@ -74,6 +74,26 @@ def assemble(rows, image_shape, classes, name="network", front=(), dtype="float3
     return keras.Model(inputs, x, name=name)
 
 
+def resized(model, image_shape):
+    """A model over the same layers for images of another size.
+
+    Args:
+        model: of one or more inputs, the first of them the images.
+        image_shape: (height, width, channels).
+
+    Raises:
+        UserError: a layer takes no such maps.
+    """
+    images, *others = model.inputs
+    inputs = [keras.Input(image_shape, name=images.name, dtype=images.dtype), *others]
+    inputs = keras.tree.pack_sequence_as(model.input, inputs)
+    try:
+        return keras.models.clone_model(model, inputs, clone_function=lambda layer: layer)
+    except Exception as error:
+        height, width, _ = image_shape
+        raise UserError(f"{model.name} takes no images of {height}×{width}: {targets.first_line(error)}") from error
+
+
 def symbolically(make):
     """What `make()` gives, in which every weight has a shape and no value, and takes no memory."""
     policy = keras.config.dtype_policy()  # of this thread alone

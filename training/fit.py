@@ -53,6 +53,7 @@ def fit(
     objective = objective or make(model)
     learned = objective._replace(loss=SmoothedCrossentropy(smoothing)) if smoothing else objective
     learn, judge = Step(model, learned, make_optimizer(recipe, schedule)), _judge(model, objective.loss)
+    sizes = recipe.get("sizes") or [1]
     best_accuracy, best_weights = -1.0, None
     history = checkpoints.history if checkpoints else []
     if held := checkpoints and checkpoints.read():
@@ -62,10 +63,11 @@ def fit(
         on_epoch(epoch, metrics)
     progress = Progress(epochs, batches.steps, batches.batch_size, before=len(history))
     for epoch in range(len(history), epochs):
+        size = sizes[epoch * len(sizes) // epochs]
         progress.begin_epoch(epoch)
         loss = accuracy = 0.0
         for step, (x, y) in enumerate(batches.epoch(epoch), 1):
-            batch_loss, batch_accuracy = learn(x, y)
+            batch_loss, batch_accuracy = learn(shrunk(x, size), y)
             loss += (batch_loss - loss) / step  # all batches are of one size
             accuracy += (batch_accuracy - accuracy) / step
             progress.step(step, accuracy)
@@ -115,6 +117,15 @@ def speed(model, recipe, batch_size, objective=None, seconds=2.0, clock=time.per
         learn(x, y)
         steps, passed = steps + 1, clock() - begun
     return steps * batch_size / passed
+
+
+def shrunk(images, part):
+    """uint8 images with sides that are a part of what they were, by bilinear weights as wide as a new pixel."""
+    if part == 1:
+        return images
+    size = [round(side * part) for side in images.shape[1:3]]
+    smaller = keras.ops.image.resize(keras.ops.cast(images, "float32"), size, antialias=True)
+    return keras.ops.cast(keras.ops.round(smaller), "uint8")
 
 
 def seconds(history):

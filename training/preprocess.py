@@ -3,7 +3,7 @@
 import keras
 
 from .. import UserError
-from ..models import targets
+from ..models import assemble, targets
 
 _BATCH = 1000
 
@@ -20,6 +20,24 @@ def check(recipe, network):
         raise UserError(f"`recipe.preprocess.{both.pop()}`: the network has a row of that name")
     if recipe["label_smoothing"] and network["loss"] is not None:
         raise UserError("`recipe.label_smoothing` must be 0 for a network with a loss of its own")
+
+
+def check_sizes(model, parts):
+    """Refuses sizes of pictures that a network cannot learn from.
+
+    Args:
+        model: as `assemble` made it.
+        parts: the sides, as parts of those of the model's own pictures.
+
+    Raises:
+        UserError: naming `recipe.sizes`.
+    """
+    height, width, channels = model.input_shape[1:]
+    for part in parts[:-1]:
+        try:
+            assemble.resized(model, (round(height * part), round(width * part), channels))
+        except UserError as error:
+            raise UserError(f"`recipe.sizes`: {error}") from error
 
 
 def fit_front(rows, images):

@@ -7,6 +7,7 @@ SCHEDULES = ("constant", "cosine", "triangle", "steps", "inverse")
 SELECTS = ("last", "best")
 FILLS = ("reflect", "zeros")
 ARTIFACTS = ("full", "light")
+_SMALLER = number(0, 1, open_at_minimum=True)
 
 RULES = {
     "epochs": whole(1),
@@ -40,6 +41,10 @@ RULES = {
     "recipe.flip": (lambda v: isinstance(v, bool) or v == "alternate", "true, false or alternate"),
     "recipe.shift": whole(0),
     "recipe.fill": one_of(FILLS),
+    "recipe.sizes": (
+        lambda v: isinstance(v, list) and all(map(_SMALLER[0], v[:-1])) and v[-1:] == [1],
+        "parts of a picture's sides, the last of them 1",
+    ),
     "recipe.preprocess": (lambda v: v is None or isinstance(v, dict), "a mapping from names to rows"),
     "tracking.uri": (lambda v: isinstance(v, str), "sqlite:///file or the address of a server"),
     "tracking.artifacts": one_of(ARTIFACTS),
@@ -89,4 +94,5 @@ def resolve(config):
     recipe["boundaries"] = recipe["boundaries"] if recipe["schedule"] == "steps" else []
     for key in ("warmup", "momentum", "weight_decay", "bias_rate", "label_smoothing", "average"):
         recipe[key] = float(recipe[key])
+    recipe["sizes"] = list(map(float, recipe["sizes"]))
     return {**config, "recipe": recipe, "learning_rate": float(config["learning_rate"])}

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from .. import UserError
+from ..models.assemble import resized
 
 
 class Step:
@@ -30,17 +31,18 @@ class Step:
     def __init__(self, model, objective, optimizer):
         inputs = [model.input] if objective.labels is None else [model.input, objective.labels]
         self.model = keras.Model(inputs, [model.output, *objective.outputs.values()])
-        self.objective, self.optimizer = objective, optimizer
+        self.objective, self.optimizer, self._of_shape = objective, optimizer, {inputs[0].shape[1:]: self.model}
         optimizer.build(self.model.trainable_variables)
         make = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
         self._run, self.synchronize = make(self)
 
     def __call__(self, x, y):
         """Raises UserError for a loss that is infinite or no number; then nothing was updated."""
+        self.of(x)  # is made here, not in the backend's trace
         loss, accuracy = map(float, self._run(x, y))
         if not math.isfinite(loss):
             self.synchronize()
-            raise UserError(f"the loss is {loss}: {_first_fault(self.model, self.inputs(x, y))}")
+            raise UserError(f"the loss is {loss}: {_first_fault(self.of(x), self.inputs(x, y))}")
         return loss, accuracy
 
     @contextlib.contextmanager
@@ -56,6 +58,13 @@ class Step:
     def variables(self):
         """All that decides the next step: weights, the seeds' states, the optimizer's step, rate and momentum."""
         return [*self.model.variables, *self.optimizer.variables]
+
+    def of(self, x):
+        """The model for pictures of this size, over the same layers."""
+        shape = tuple(x.shape[1:])
+        if shape not in self._of_shape:
+            self._of_shape[shape] = resized(self.model, shape)
+        return self._of_shape[shape]
 
     def inputs(self, x, y):
         return [x] if self.objective.labels is None else [x, y]
@@ -95,9 +104,10 @@ class SmoothedCrossentropy(keras.losses.Loss):
 def _tensorflow(step):
     import tensorflow as tf
 
-    model, optimizer, variables = step.model, step.optimizer, step.model.trainable_variables
+    optimizer, variables = step.optimizer, step.model.trainable_variables
 
     def learn(x, y):
+        model = step.of(x)
         with tf.GradientTape() as tape:
             outputs = model(step.inputs(x, y), training=True)
             loss, accuracy = step.judge(x, y, outputs, model.losses)
@@ -106,18 +116,18 @@ def _tensorflow(step):
         return loss, accuracy
 
     # XLA trains these networks three to nine times slower on a processor.
-    return tf.function(learn, jit_compile=False, autograph=False, reduce_retracing=True), lambda: None
+    return tf.function(learn, jit_compile=False, autograph=False), lambda: None
 
 
 def _torch(step):
     import torch
 
-    model, optimizer, variables = step.model, step.optimizer, step.model.trainable_variables
+    optimizer, variables = step.optimizer, step.model.trainable_variables
 
     def run(x, y):
-        x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
+        x, y, model = ops.convert_to_tensor(x), ops.convert_to_tensor(y), step.of(x)
         loss, accuracy = step.judge(x, y, model(step.inputs(x, y), training=True), model.losses)
-        model.zero_grad()
+        step.model.zero_grad()
         loss.backward()
         if torch.isfinite(loss):
             with torch.no_grad():
@@ -135,7 +145,7 @@ def _jax(step):
     state = []  # between two calls of `synchronize`, what the variables are to be
 
     def of(trained, held, x, y):
-        outputs, held, penalties = model.stateless_call(
+        outputs, held, penalties = step.of(x).stateless_call(
             trained, held, step.inputs(x, y), training=True, return_losses=True
         )
         loss, accuracy = step.judge(x, y, outputs, penalties)

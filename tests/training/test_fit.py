@@ -5,13 +5,15 @@ import gc
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.models.assemble import assemble
 from convzoo.models.objective import Objective
-from convzoo.training.fit import fit, scores, seconds, speed
+from convzoo.training.fit import fit, scores, seconds, shrunk, speed
 from convzoo.training.preprocess import fit_front, fit_rows
+from convzoo.training.step import Step
 
 RECIPE = dict(momentum=0.9, nesterov=False, weight_decay=0.0, warmup=0.0, boundaries=[], schedule="constant")
 
@@ -93,6 +95,27 @@ def test_every_step_is_told():
     steps = []
     train(network(), epochs=3, on_step=lambda: steps.append(True))
     assert len(steps) == 3 * 4
+
+
+def test_smaller_pictures_come_first(monkeypatch):
+    """Five epochs and three sizes: two epochs, two, and one."""
+    inputs = keras.Input((4, 6, 1), dtype="uint8")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(pooled))
+    pictures = Split(np.zeros((32, 4, 6, 1), np.uint8), np.zeros(32, np.int32))
+    step, learned = Step.__call__, []
+    monkeypatch.setattr(Step, "__call__", lambda self, x, y: learned.append(tuple(x.shape)) or step(self, x, y))
+    recipe = {**RECIPE, "sizes": [0.5, 0.75, 1.0]}
+    fit(model, Batches(pictures, 16, seed=0), None, recipe, learning_rate=0.1, epochs=5)
+    assert learned == 4 * [(16, 2, 3, 1)] + 4 * [(16, 3, 4, 1)] + 2 * [(16, 4, 6, 1)]
+
+
+def test_pictures_shrink_as_pillow_s_do():
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    wanted = [np.asarray(Image.fromarray(image).resize((24, 24), Image.Resampling.BILINEAR)) for image in images]
+    found = keras.ops.convert_to_numpy(shrunk(images, 0.75))
+    assert found.dtype == np.uint8
+    assert abs(found.astype(int) - wanted).max() <= 1
 
 
 def test_best_keeps_the_weights_of_the_best_epoch():

@@ -83,6 +83,30 @@ def test_an_update_that_overflowed_is_told_by_its_layer():
         learn(IMAGES, LABELS)
 
 
+def test_pictures_of_another_size_are_learned_from_by_the_same_weights():
+    """As by a network that was made for them and has the weights."""
+
+    def made(side):
+        keras.utils.set_random_seed(0)
+        x = inputs = keras.Input((side, side, 2), name="image")
+        for layer in (keras.layers.Conv2D(4, 3), BatchNormalization(), keras.layers.GlobalMaxPooling2D()):
+            x = layer(x)
+        return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+    ours, theirs = made(6), made(4)
+    theirs.set_weights(ours.get_weights())
+    learn, wanted = Step(ours, make(ours), optimizer()), Step(theirs, make(theirs), optimizer())
+    smaller = IMAGES[:, 1:5, 1:5]
+    for _ in range(2):
+        assert learn(smaller, LABELS) == pytest.approx(wanted(smaller, LABELS), rel=1e-5)
+    learn(IMAGES, LABELS)
+    learn.synchronize()
+    wanted.synchronize()
+    larger = made(6)
+    larger.set_weights(theirs.get_weights())
+    assert max(abs(a - b).max() for a, b in zip(weights(ours), weights(larger), strict=True)) > 1e-3
+
+
 def test_smoothing_is_torch_s_or_the_definition():
     scores = RNG.normal(size=(8, 3)).astype("float32")
     shares = 0.8 * np.eye(3)[LABELS] + 0.2 / 3

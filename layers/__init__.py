@@ -18,6 +18,7 @@ from .fire import Fire
 from .fractal_block import FractalBlock
 from .fractional_max_pooling2d import FractionalMaxPooling2D
 from .fully_connected import FullyConnected
+from .gelu import GELU
 from .global_contrast_normalization import GlobalContrastNormalization
 from .inception import Inception
 from .inverted_residual import InvertedResidual
@@ -50,6 +51,7 @@ from .whitened_conv2d import WhitenedConv2D
 from .zca_whitening import ZCAWhitening
 
 __all__ = [
+    "GELU",
     "AdaptivePolyphasePooling2D",
     "AveragePooling2D",
     "BatchNormalization",

@@ -14,7 +14,7 @@ GROUPS = {
     "Layers made of layers": "Branches Residual Repeat DenselyConnected",
     "Modules that papers name": "ConvNormActivation Inception Fire InvertedResidual ShuffleUnit FractalBlock",
     "Normalization and activation": "BatchNormalization LocalResponseNormalization GlobalContrastNormalization "
-    "ZCAWhitening ScaledTanh Squash RBFOutput",
+    "ZCAWhitening GELU ScaledTanh Squash RBFOutput",
     "Channels and depth": "ChannelPadding ChannelShuffle SqueezeExcite StochasticDepth",
     "Capsules": "PrimaryCapsules RoutingCapsules CapsuleLengths CapsuleDecoder CapsuleMarginLoss",
 }

@@ -13,6 +13,7 @@ import pytest
 
 import convzoo.layers
 from convzoo.layers import (
+    GELU,
     AdaptivePolyphasePooling2D,
     AveragePooling2D,
     BatchNormalization,
@@ -99,6 +100,7 @@ LAYERS = [
     MLPConv2D([4, 3], 3, 2, activation="tanh", kernel_regularizer=keras.regularizers.L2(1e-3)),
     BatchNormalization(momentum=0.9, epsilon=1e-4, scale=False),
     LocalResponseNormalization(3, 0.1, 0.5, 1, across="space", reduction="mean"),
+    GELU(),
     ScaledTanh(2, 0.5),
     RBFOutput(np.arange(144).reshape(2, 6, 12) % 3 / 3, 0.5),
     StochasticDepth(0.3, "row", seed=8),

@@ -1,6 +1,7 @@
 """A Hydra command whose mistakes are one line and exit code 2."""
 
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -51,7 +52,7 @@ def run(main, name):
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error, name))
     except KeyboardInterrupt as stop:
-        kept = ": a run that had begun is kept as KILLED, and was not tested" if name == "train" else ""
+        kept = ": a run that was not done is kept as KILLED, the same command goes on" if name == "train" else ""
         print(f"stopped{f': {watch.sweep.leave()}' if _apart() else kept}", file=sys.stderr)
         sys.exit(getattr(stop, "exit_code", 130))
     except Exception as error:
@@ -79,6 +80,7 @@ def _apart():
 
 
 _started, _failures = [], []
+_FULL = "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)))
 
 
 def job(function):
@@ -100,6 +102,8 @@ def job(function):
             try:
                 return function(config)
             except Exception as error:
+                if isinstance(error, OSError) and (found := re.search(_FULL, str(error))):
+                    error = _full(error, found[0])
                 if sweep and getattr(error, "elsewhere", False):
                     return {"elsewhere": str(error)}
                 if sweep and not isinstance(error, UserError):
@@ -112,6 +116,14 @@ def job(function):
                 return {"stopped": str(stop) or "Ctrl-C"}
 
     return wrapped
+
+
+def _full(error, reason):
+    told = UserError(f"{error.filename or 'a file'} cannot be written to: {reason}")
+    told.__cause__ = error
+    if run := getattr(error, "run_id", None):
+        told.run_id = run
+    return told
 
 
 def _fail(line):

@@ -49,9 +49,11 @@ class Step:
         weights = self.model.trainable_variables
         kept = [ops.convert_to_numpy(weight).copy() for weight in weights] if self.optimizer.use_ema else []
         self.optimizer.finalize_variable_values(weights)
-        yield
-        for weight, value in zip(weights, kept, strict=bool(kept)):
-            weight.assign(value)
+        try:
+            yield
+        finally:
+            for weight, value in zip(weights, kept, strict=bool(kept)):
+                weight.assign(value)
 
     def variables(self):
         """All that decides the next step: weights, the seeds' states, the optimizer's step, rate and momentum."""

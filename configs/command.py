@@ -119,10 +119,11 @@ def job(function):
 
 
 def _full(error, reason):
+    """What a person can mend, in a line."""
     told = UserError(f"{error.filename or 'a file'} cannot be written to: {reason}")
     told.__cause__ = error
-    if run := getattr(error, "run_id", None):
-        told.run_id = run
+    if hasattr(error, "run_id"):  # a run has it as its failure
+        told.run_id = error.run_id
     return told
 
 

@@ -90,8 +90,8 @@ def test_the_weights_are_the_very_same(tmp_path, stops, select):
 @pytest.mark.parametrize(
     ("stops", "told"),
     [
-        ([0], ["0 and 1 steps"]),
-        ([6, 1, 9], ["1 and 2 steps", "1 and 4 steps", "3 and 3 steps"]),  # the second in validation
+        ([0], ["0 and 1 step"]),
+        ([6, 2, 9], ["1 and 2 steps", "1 and 4 steps", "3 and 4 steps"]),  # the second in validation
         ([4, 0], ["0 and 4 steps", "0 and 4 steps"]),
         ([23], ["4 and 4 steps"]),
     ],

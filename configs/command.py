@@ -52,7 +52,7 @@ def run(main, name):
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error, name))
     except KeyboardInterrupt as stop:
-        kept = ": a run that was not done is kept as KILLED, the same command goes on" if name == "train" else ""
+        kept = f": {_KEPT}" if name == "train" else ""
         print(f"stopped{f': {watch.sweep.leave()}' if _apart() else kept}", file=sys.stderr)
         sys.exit(getattr(stop, "exit_code", 130))
     except Exception as error:
@@ -80,6 +80,7 @@ def _apart():
 
 
 _started, _failures = [], []
+_KEPT = "a run that was not done is kept as KILLED, and the same command goes on with it"
 _FULL = "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)))
 
 

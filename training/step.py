@@ -49,6 +49,8 @@ class Step:
         weights = self.model.trainable_variables
         kept = [ops.convert_to_numpy(weight).copy() for weight in weights] if self.optimizer.use_ema else []
         self.optimizer.finalize_variable_values(weights)
+        for weight in weights if kept else ():  # on JAX one buffer with the mean, and evaluation uses buffers up
+            weight.assign(ops.convert_to_numpy(weight).copy())
         try:
             yield
         finally:

@@ -101,7 +101,7 @@ def train(settings, network, axes, plan, data, precision):
                 on_step=lambda: (interrupts.check(), run.check()),
                 on_epoch=run.epoch,
             )
-            scores = partial(fit.scores, model)
+            scores = partial(fit.scores, model, on_batch=interrupts.check)
             test = evaluation.evaluate(scores(data.test.x), data.test.y)
             shifted = shift.measured(scores, data.test.x, data.test.y, settings["test_shift"])
             found = {f"test_{metric}": value for metric, value in {**test.metrics, **shifted}.items()}
@@ -109,6 +109,7 @@ def train(settings, network, axes, plan, data, precision):
             if kept == "full":
                 run.figure(pictures.learning_curves(history, name), "learning_curves.png")
                 run.save_model(model)
+            interrupts.check()
         checkpoints.remove()
     print(test, *shift.told(shifted), sep="\n")
     return {"found": False, "val_accuracy": history[-1].get("val_accuracy"), **study.place(run)}

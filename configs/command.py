@@ -1,6 +1,7 @@
 """A Hydra command whose mistakes are one line and exit code 2."""
 
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -51,7 +52,7 @@ def run(main, name):
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error, name))
     except KeyboardInterrupt as stop:
-        kept = ": a run that had begun is kept as KILLED, and was not tested" if name == "train" else ""
+        kept = f": {_KEPT}" if name == "train" else ""
         print(f"stopped{f': {watch.sweep.leave()}' if _apart() else kept}", file=sys.stderr)
         sys.exit(getattr(stop, "exit_code", 130))
     except Exception as error:
@@ -79,6 +80,8 @@ def _apart():
 
 
 _started, _failures = [], []
+_KEPT = "a run that was not done is kept as KILLED, and the same command goes on with it"
+_FULL = "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)))
 
 
 def job(function):
@@ -100,6 +103,8 @@ def job(function):
             try:
                 return function(config)
             except Exception as error:
+                if isinstance(error, OSError) and (found := re.search(_FULL, str(error))):
+                    error = _full(error, found[0])
                 if sweep and getattr(error, "elsewhere", False):
                     return {"elsewhere": str(error)}
                 if sweep and not isinstance(error, UserError):
@@ -112,6 +117,15 @@ def job(function):
                 return {"stopped": str(stop) or "Ctrl-C"}
 
     return wrapped
+
+
+def _full(error, reason):
+    """What a person can mend, in a line."""
+    told = UserError(f"{error.filename or 'a file'} cannot be written to: {reason}")
+    told.__cause__ = error
+    if hasattr(error, "run_id"):  # a run has it as its failure
+        told.run_id = error.run_id
+    return told
 
 
 def _fail(line):

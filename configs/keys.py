@@ -36,17 +36,6 @@ def is_name(value):
     return value.isprintable() and not {"/", "\\"} & set(value)
 
 
-def check_name(value):
-    """Returns what names a study.
-
-    Raises:
-        UserError: it cannot.
-    """
-    if not is_name(value):
-        raise UserError(f"`study` must be {NAME}. Received: study={value!r}")
-    return value
-
-
 def check_rules(config, rules):
     """Refuses a config in which a value breaks its rule.
 

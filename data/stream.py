@@ -103,11 +103,11 @@ class Batches:
             pictures[outside] = 0
         return pictures, y
 
-    def epoch(self, epoch):
-        """Iterates over the batches of an epoch; the next is made while the last is learned from."""
+    def epoch(self, epoch, done=0):
+        """Iterates over an epoch's batches but the first `done`; the next is made while the last is learned from."""
         with ThreadPoolExecutor(1) as worker:
-            coming = worker.submit(self._batch, epoch, 0)
-            for step in range(1, self.steps + 1):
+            coming = worker.submit(self._batch, epoch, done) if done < self.steps else None
+            for step in range(done + 1, self.steps + 1):
                 batch = coming.result()
                 if step < self.steps:
                     coming = worker.submit(self._batch, epoch, step)

@@ -19,6 +19,8 @@ from . import cache
 
 log = logging.getLogger("convzoo")
 
+_FEATURES = re.compile(r"tensorflow_datasets\.core\.features\.[\w.]+")
+_BYTES = 1_000_000  # of a file that describes a set; none has a hundredth
 PATIENCE = 5  # seconds for the download host; TFDS itself tries for more than three minutes
 
 
@@ -88,13 +90,12 @@ def _refuse_fault(name, folder):
 
 def _fault(folder):
     """Says what a prepared folder lacks, or None; a look at names and sizes, without TFDS."""
-    info = folder / "dataset_info.json"
     try:
-        info = json.loads(info.read_text())
+        info = json.loads(_text(folder / "dataset_info.json"))
         splits = {split["name"]: (len(split["shardLengths"]), int(split["numBytes"])) for split in info["splits"]}
     except FileNotFoundError:
         return "dataset_info.json is missing"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "dataset_info.json is damaged"
     for part in ("train", "test"):
         if part not in splits:
@@ -105,7 +106,32 @@ def _fault(folder):
             return f"{len(shards)} of {count} files of the {part} split are there"
         if sum(shard.stat().st_size for shard in shards) < size:
             return f"{shards[0].name} is cut off"
+    return _strange_feature(folder)
+
+
+def _strange_feature(folder):
+    """TFDS imports the modules of the classes that this file names."""
+    try:
+        values = [json.loads(_text(folder / "features.json"))]
+    except FileNotFoundError:
+        return "features.json is missing"
+    except (ValueError, RecursionError):
+        return "features.json is damaged"
+    while values:
+        value = values.pop()
+        for key in ("pythonClassName", "python_class_name", "type") if isinstance(value, dict) else ():
+            if isinstance(name := value.get(key), str) and not _FEATURES.fullmatch(name):
+                return f"features.json names {name!r:.200}, which is no feature of TFDS"
+        values += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return None
+
+
+def _text(path):
+    with path.open() as file:
+        text = file.read(_BYTES + 1)
+    if len(text) > _BYTES:
+        raise ValueError("it is too large")
+    return text
 
 
 def _preparation(name, directory, folder):

@@ -10,10 +10,11 @@ def is_int(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def check_positive_int(name, value):
+def check_positive_int(name, value, at_most=math.inf):
     """`value` as an int, or a ValueError that shows it."""
-    if not is_int(value) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    if not is_int(value) or not 1 <= value <= at_most:
+        bound = f" of at most {at_most}" if at_most < math.inf else ""
+        raise ValueError(f"`{name}` must be a positive integer{bound}. Received: {name}={value!r}")
     return int(value)
 
 

@@ -21,7 +21,7 @@ class FractalBlock(BaseModule):
 
     Args:
         filters: int, number of output channels of every convolution.
-        columns: int.
+        columns: int, at most 12.
         kernel_size: int or pair (height, width), of every convolution; the padding is "same".
         drop_path: float in [0, 1), the probability of the local drop; 0 drops nothing, globally neither.
         seed: int, of the draws; None is another at every start.
@@ -44,7 +44,7 @@ class FractalBlock(BaseModule):
 
     def __init__(self, filters, columns, kernel_size=3, drop_path=0.15, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.columns = check_positive_int("columns", columns)
+        self.columns = check_positive_int("columns", columns, at_most=12)
         self.drop_path = check_number("drop_path", drop_path, at_least=0)
         if self.drop_path >= 1:
             raise ValueError(f"`drop_path` must be in [0, 1). Received: drop_path={drop_path!r}")

@@ -5,6 +5,8 @@ import keras
 from .checks import check_number, check_positive_int
 from .composite import Composite, chain, copy_of, serialized
 
+LAYERS = 10_000  # more take minutes to make, and a file asks for them in a line
+
 
 @keras.saving.register_keras_serializable(package="convzoo")
 class Repeat(Composite):
@@ -13,7 +15,7 @@ class Repeat(Composite):
     Args:
         body: a layer, a list of layers or a mapping whose values are layers: the template of the copies, not itself
             in use. Copies are called by the layer's name, or `body` for several, and a number from 1: `block_1`.
-        times: int, number of copies.
+        times: int, number of copies; at most 10,000 layers in all, those inside others counted.
         vary: what differs from copy to copy: a mapping from the name of a layer, the body's or one inside it, to a
             mapping from its argument to (first, last), numbers between which the copies take even steps:
             `{"drop": {"rate": (0.0, 0.5)}}`. None: nothing.
@@ -32,6 +34,8 @@ class Repeat(Composite):
         super().__init__(**kwargs)
         self.times = check_positive_int("times", times)
         body = serialized(chain("body", body, alone=True))
+        if (count := self.times * _count(body)) > LAYERS:
+            raise ValueError(f"`times` must give at most {LAYERS:,} layers. Received: times={times}, {count:,} layers")
         vary = _checked(vary, body)
         # Before they become attributes, in which Keras tracks every dict: copies of those take most of the time.
         self.copies = [copy_of(_varied(body, vary, i / max(times - 1, 1)), i + 1) for i in range(times)]
@@ -76,6 +80,17 @@ def _configs(value):
     if isinstance(value, list):
         for inner in value:
             yield from _configs(inner)
+
+
+def _count(value):
+    """How many layers a serialized one is, with all that it repeats."""
+    if isinstance(value, list):
+        return sum(map(_count, value))
+    if not isinstance(value, dict):
+        return 0
+    inner = sum(map(_count, value.values()))
+    is_layer = isinstance(config := value.get("config"), dict) and "trainable" in config
+    return is_layer + inner * (config["times"] if is_layer and {"body", "times"} <= config.keys() else 1)
 
 
 def _varied(body, vary, fraction):

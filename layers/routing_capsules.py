@@ -26,7 +26,7 @@ class RoutingCapsules(keras.layers.Layer):
     Args:
         capsules: int, output capsules; one a class in a last layer.
         dimension: int, components of each.
-        iterations: int, rounds of routing; 1 couples all alike.
+        iterations: int, rounds of routing, at most 100; 1 couples all alike.
         kernel_initializer: as in Keras; None is the authors' truncated normal of standard deviation 0.1. (Those that
             count the inputs of a unit take a kernel of this shape for a convolution's and start far too small.)
         kernel_regularizer: as in Keras.
@@ -50,7 +50,7 @@ class RoutingCapsules(keras.layers.Layer):
         super().__init__(**kwargs)
         self.capsules = check_positive_int("capsules", capsules)
         self.dimension = check_positive_int("dimension", dimension)
-        self.iterations = check_positive_int("iterations", iterations)
+        self.iterations = check_positive_int("iterations", iterations, at_most=100)
         if kernel_initializer is None:
             kernel_initializer = keras.initializers.TruncatedNormal(stddev=0.1)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

@@ -20,11 +20,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import RangeSweep
 
 from .. import UserError
 from ..analysis import METRIC, SHARES
 from ..configs import foreign
 
+MOST = 100_000  # runs of a sweep
 CONFIGS = Path(__file__).parents[1] / "configs"
 KEYS = ("question", "sweep", "set", "claims", "like", "published")
 _KINDS = {"question": str, "sweep": dict, "set": dict, "claims": list, "like": str, "published": list}
@@ -150,14 +152,28 @@ def choices(words):
     """What a sweep's words say of each key: a mapping from key to its `key=value` words, one for each value.
 
     Of two words for one key the last counts.
+
+    Raises:
+        UserError: they ask for too many runs.
     """
     found = {}
     for each in OverridesParser.create().parse_overrides(list(words)):
         key = each.get_key_element()
         found.pop(key, None)
         swept = each.is_sweep_override()
+        if swept and not _length(each.value()) <= MOST:
+            raise UserError(f"a sweep must be of at most {MOST:,} runs. Received: {each.input_line}")
         found[key] = [f"{key}={value}" for value in each.sweep_string_iterator()] if swept else [each.input_line]
+    if (count := math.prod(map(len, found.values()))) > MOST:
+        raise UserError(f"a sweep must be of at most {MOST:,} runs. Received: {count:,}")
     return found
+
+
+def _length(swept):
+    """How many values a range has, about; others stand there one by one."""
+    if not isinstance(swept, RangeSweep):
+        return 0
+    return (swept.stop - swept.start) / swept.step if swept.step else math.inf
 
 
 def telling(hydra, name):

@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
 from .. import UserError
-from ..configs.keys import check_name
+from ..configs.keys import NAME, check_rules, is_name
 from ..tracking import EVERYDAY
 from ..training import signals
 from . import files, jobs, launchers
@@ -134,9 +134,10 @@ class Watch(Callback):
 
     def on_multirun_start(self, config, **kwargs):
         global sweep
-        choices, here = files.choices(config.hydra.overrides.task), launchers.here(config.hydra)
-        self.total = math.prod(map(len, choices.values()))
+        here = launchers.here(config.hydra)
         try:
+            choices = files.choices(config.hydra.overrides.task)
+            self.total = math.prod(map(len, choices.values()))
             launchers.check(config.launcher)
             if config.plan:
                 if not here:
@@ -187,7 +188,7 @@ class Watch(Callback):
         from ..tracking import study
         from ..tracking.store import AwayError
 
-        check_name(config.study)
+        check_rules(config, {"study": (is_name, NAME)})
         if config.study != EVERYDAY:
             file = files.read(config.study, [source.path for source in config.hydra.runtime.config_sources])
             self.page = study.begin(config.tracking.uri, config.study, swept, file)

@@ -16,7 +16,7 @@ from . import journal as journals
 from . import lease, records
 from .store import AWAY, AwayError, check_store, is_strange, one_line, open_store, refused, sqlite_path
 
-START_SECONDS, LEAVE_SECONDS = 10, 5  # a run waits so long for the store at its start, a command at its end
+START_SECONDS, LEAVE_SECONDS = 10, 4  # a run waits so long for the store at its start, a command at its end
 _GRACE = 2  # seconds that a training has to itself to come to its first step, which opening a file would hold up
 _PAUSES = (1, 2, 4, 8, 15, 30)  # seconds between two tries
 _DELIVERIES = {}
@@ -99,14 +99,20 @@ class Delivery:
         with self._changed:
             self._changed.notify_all()
 
-    def finish(self, journal):
+    def finish(self, journal, seconds=None):
         """Returns when the store has all of a journal, or does not take it.
+
+        Args:
+            journal: one that has its last record.
+            seconds: how long it waits at the most; what is not there then is the next command's to deliver.
 
         Raises:
             UserError: neither the store nor the disk has it.
         """
         journal.due = 0
-        self._wait(lambda: journal not in self.journals or self._since)
+        self._wait(lambda: journal not in self.journals or self._since, seconds)
+        if journal in self.journals and not self._since:
+            self.troubled(TimeoutError(f"no answer in {seconds} s"))
         if journal in self.journals and not journal.kept:
             raise UserError(f"neither {self.uri} nor {journals.SPOOL}/ takes what run {journal.begin['name']} recorded")
 

@@ -46,6 +46,7 @@ class Journal:
 
     def __init__(self, folder, lock=None):
         self.folder, self.lock, self.kept = Path(folder), lock, True
+        self._elsewhere = None  # for files, where this folder takes none
         self.records, self.taken, self.run, self.experiment = [], 0, None, None
         self._files = 0
         # For the thread that delivers: why it cannot, whether the run waits for its first record, from when on it
@@ -72,7 +73,7 @@ class Journal:
     def read(cls, folder, lock=None):
         """The journal that a process left, as far as it came; None if it did not come to its first line."""
         journal = cls(folder, lock)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             for line in (journal.folder / "journal.jsonl").read_text().splitlines(keepends=True):
                 if line.endswith("\n"):  # else it was cut off
                     journal.records.append(json.loads(line))
@@ -107,13 +108,21 @@ class Journal:
         """(path, word) of a file to be written that goes with a record: where, and how the record names it."""
         self._files += 1
         word = f"{self._files}-{time.time_ns():x}/{name}"
-        path = self.folder / "files" / word
+        path = (self._elsewhere or self.folder) / "files" / word
         path.parent.mkdir(parents=True)
         return path, word
 
     def file(self, word):
         """The path of what `place` named so."""
-        return self.folder / "files" / word
+        path = self.folder / "files" / word
+        return self._elsewhere / "files" / word if self._elsewhere and not path.exists() else path
+
+    def move(self, error):
+        """Has files that come lie elsewhere from now on; raises the error if they do already."""
+        if self._elsewhere:
+            raise error
+        self._elsewhere = Path(tempfile.mkdtemp(prefix="convzoo-"))
+        self._not_kept(error)
 
     def take(self, run=None, experiment=None):
         """Writes down that the store has the next record; with the first, as which run."""
@@ -128,11 +137,13 @@ class Journal:
 
     def remove(self):
         """Takes the folder away, and that of all journals if nothing else is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in filter(None, (self.folder, self._elsewhere)):
+            shutil.rmtree(folder, ignore_errors=True)
         self.close()
         if self.folder.parent.name != SPOOL:
             return
         with contextlib.suppress(OSError):
+            _clear_unbegun(self.folder.parent)
             if os.listdir(self.folder.parent) == ["lock"]:
                 (self.folder.parent / "lock").unlink()
             self.folder.parent.rmdir()
@@ -147,13 +158,13 @@ class Journal:
             file.write(at)
 
     def _not_kept(self, error):
+        if not self.kept:
+            return
         self.kept = False
         if not self.folder.exists():
             self.folder = Path(tempfile.mkdtemp(prefix="convzoo-"))
-        print(
-            f"warning: {SPOOL}/ cannot be written to ({error.strerror}): what waits for the store is in memory alone",
-            flush=True,
-        )
+        why = f"{SPOOL}/ cannot be written to ({error.strerror or error})"
+        print(f"warning: {why}: what waits for the store is in memory alone", flush=True)
 
 
 def left(uri=None):
@@ -209,6 +220,18 @@ def note_answer(uri):
 
 def _folders():
     return sorted(path.parent for path in Path(SPOOL).absolute().glob("*/journal.jsonl"))
+
+
+def _clear_unbegun(spool):
+    """Takes away the folders of processes that were killed before the first line of their journal."""
+    for folder in spool.iterdir():
+        pid = folder.name.rpartition("-")[2]
+        if not pid.isdigit() or lease.is_running(int(pid)) or Journal.read(folder):
+            continue
+        if (lock := _locked(folder / "lock")) or not fcntl:
+            shutil.rmtree(folder, ignore_errors=True)
+        if lock:
+            lock.close()
 
 
 def _locked(path):

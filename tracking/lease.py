@@ -56,6 +56,11 @@ def is_live(tags, now=time.time):
         return False
 
 
+def is_running(pid):
+    """Whether a process of this machine is there."""
+    return bool(_started(pid))
+
+
 @contextlib.contextmanager
 def claimed(client, experiment_id, cell):
     """Lets one process at a time, of all that share a store, look whether a cell is made and begin to.

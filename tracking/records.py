@@ -73,6 +73,12 @@ def held(client, run):
     return {point.step for point in client.get_metric_history(run, "train_loss")}
 
 
+def _holds(client, run, record):
+    """Whether a run that goes on has metrics at a step from when its process was killed."""
+    key = next(iter(record["metrics"]))
+    return any(point.step == record["step"] for point in client.get_metric_history(run, key))
+
+
 def batch(client, run, record):
     """Params and metrics, the metrics at a step and a time in milliseconds."""
     from mlflow.entities import Metric, Param
@@ -91,7 +97,7 @@ def carry_out(client, journal, record, epochs):
     if kind == "epoch" and record["step"] not in epochs:
         batch(client, run, record)
         epochs.add(record["step"])
-    elif kind == "metrics":
+    elif kind == "metrics" and not _holds(client, run, record):
         batch(client, run, record)
     elif kind == "file":
         client.log_artifact(run, str(journal.file(record["file"])), record["folder"])

@@ -9,9 +9,9 @@ import tempfile
 import time
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from .. import UserError
+from ..configs import foreign
 from . import EVERYDAY, delivery, environment, records
 from .journal import Journal
 from .store import check_recorded, mlflow_error, open_store
@@ -54,14 +54,25 @@ class Recorded:
 
     def settings(self):
         """The resolved config of the run, as a plain mapping."""
-        with self.artifact("config.yaml") as path:
-            return OmegaConf.to_container(OmegaConf.load(path))
+        return self._said("config.yaml")
 
     def own_loss(self):
         """Name of the loss class that the network's file asks for, or None where its scores are logits."""
-        with self.artifact("rows.yaml") as path:
-            loss = OmegaConf.load(path).get("loss")
+        loss = self._said("rows.yaml").get("loss")
+        if loss is not None and not (isinstance(loss, dict) and isinstance(loss.get("_target_"), str)):
+            raise UserError(f"run {self.id}: rows.yaml must name a loss by its `_target_`. Received: {loss!r:.200}")
         return loss and loss["_target_"].rpartition(".")[2]
+
+    def _said(self, name):
+        """What a YAML file of the run says; the store may be a stranger's."""
+        with self.artifact(name) as path:
+            try:
+                said = foreign.read(path)
+            except UserError as error:
+                raise UserError(f"run {self.id}: {str(error).replace(str(path), name)}") from error
+        if not isinstance(said, dict):
+            raise UserError(f"run {self.id}: {name} must be a mapping. Received: {said!r:.200}")
+        return said
 
     @contextlib.contextmanager
     def artifact(self, name):
@@ -145,7 +156,7 @@ class Run:
         elif kind:
             end["status"] = "KILLED"
         self._record(end)
-        self._delivery.finish(self._journal)
+        self._delivery.finish(self._journal, delivery.LEAVE_SECONDS if end["status"] == "KILLED" else None)
         if self._journal.error:
             self._journal.close()
         self.check()
@@ -208,8 +219,13 @@ class Run:
 
     def _file(self, path, write):
         folder, _, name = path.rpartition("/")
-        place, word = self._journal.place(name)
-        write(place)
+        try:
+            place, word = self._journal.place(name)
+            write(place)
+        except OSError as error:
+            self._journal.move(error)
+            place, word = self._journal.place(name)
+            write(place)
         self._record({"do": "file", "file": word, "folder": folder or None})
 
     def _record(self, record):

@@ -21,7 +21,7 @@ except ImportError:  # Windows
     fcntl = None
 
 _FOLDER = re.compile("[0-9a-f]{16}-[0-9a-f]{8}")  # of a run, by its identity and that of the code
-_NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{16})\.npz")
+_NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?-([0-9a-f]{16})\.npz")
 KEPT = 2
 _TRIES = 10
 
@@ -52,7 +52,7 @@ class Checkpoints:
     def __init__(self, folder, seconds=30.0, forgets=False, clock=time.monotonic):
         self.folder, self.seconds, self.forgets, self.clock = Path(folder), seconds, forgets, clock
         self.history = []  # of the epochs that were done, the metrics, a mapping each
-        self._lock = None
+        self._lock, self._left = None, False
 
     def __enter__(self):
         self._enter()
@@ -61,11 +61,12 @@ class Checkpoints:
             self._enter()
         self._written = self.clock()
         if self.forgets:
+            self._left = False
             self._clear()
         return self
 
     def __exit__(self, *error):
-        if not self.begun:
+        if not self._found():
             for name in ("lock", "writing"):
                 (self.folder / name).unlink(missing_ok=True)
             self._remove_empty()
@@ -75,13 +76,14 @@ class Checkpoints:
         try:
             for _ in range(_TRIES):
                 self.folder.mkdir(parents=True, exist_ok=True)
+                self._left = (self.folder / "lock").exists()
                 with contextlib.suppress(FileNotFoundError):  # another process took the empty folder away
                     self._lock = (self.folder / "lock").open("w")
                     break
             else:
                 raise FileNotFoundError(errno.ENOENT, "it is taken away again and again")
         except OSError as error:
-            raise UserError(f"`checkpoints.directory`: {self.folder} cannot be written to: {error.strerror}") from error
+            raise self._refused(error) from error
         if fcntl:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,14 +103,14 @@ class Checkpoints:
 
     @property
     def begun(self):
-        """Whether there is something to go on from."""
-        return bool(self._found())
+        """Whether the run was begun here and not ended: it was killed, be it before its first checkpoint."""
+        return self._left or bool(self._found())
 
     def read(self):
         """The newest intact checkpoint, as (arrays, facts), or None; `history` becomes what it was then."""
         for path in self._found():
             data = path.read_bytes()
-            if _digest(data) != _NAME.fullmatch(path.name)[2]:
+            if _digest(data) != _NAME.fullmatch(path.name)[3]:
                 print(f"warning: {path} is torn or was altered; the checkpoint before it is taken", flush=True)
                 continue
             with np.load(io.BytesIO(data), allow_pickle=False) as held:
@@ -122,28 +124,43 @@ class Checkpoints:
         """Whether it is time for the next."""
         return self.clock() - self._written >= self.seconds
 
-    def write(self, arrays, facts):
+    def write(self, arrays, facts, steps=0):
         """Keeps what `read` then gives, with `history`.
 
         Args:
             arrays: a list of NumPy arrays.
             facts: a mapping that JSON can hold.
+            steps: of the epoch after those of `history`.
+
+        Raises:
+            UserError: there is no room, or the folder cannot be written to; what was there stays.
         """
         held = {f"a{number}": array for number, array in enumerate(arrays)}
         text = json.dumps({**facts, "history": self.history}).encode()
         buffer = io.BytesIO()
         np.savez(buffer, facts=np.frombuffer(text, np.uint8), **held)
         data = buffer.getvalue()
-        path = self.folder / f"epoch-{len(self.history):05d}-{_digest(data)}.npz"
-        beside = self.folder / "writing"
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        for old in self._found()[KEPT:]:
-            old.unlink()
+        within = f"-step-{steps:05d}" if steps else ""
+        self._keep(data, self.folder / f"epoch-{len(self.history):05d}{within}-{_digest(data)}.npz")
         self._written = self.clock()
+
+    def _keep(self, data, path):
+        beside = self.folder / "writing"
+        try:
+            with beside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+            for old in self._found()[KEPT:]:
+                old.unlink()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)  # a half one would fill what is left
+            raise self._refused(error) from error
+
+    def _refused(self, error):
+        return UserError(f"`checkpoints.directory`: {self.folder} cannot be written to: {error.strerror or error}")
 
     def remove(self):
         """Takes the folder away, and that of all runs if it was the last: the run is done."""
@@ -161,7 +178,9 @@ class Checkpoints:
 
     def _found(self):
         """Paths of the checkpoints, the newest first."""
-        return sorted((path for path in self.folder.glob("*.npz") if _NAME.fullmatch(path.name)), reverse=True)
+        found = [match for path in self.folder.glob("*.npz") if (match := _NAME.fullmatch(path.name))]
+        found.sort(key=lambda match: (int(match[1]), int(match[2] or 0)), reverse=True)
+        return [self.folder / match[0] for match in found]
 
 
 def of(settings, identity):

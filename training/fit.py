@@ -1,10 +1,12 @@
 """The fit: batches by decision, a line an epoch, the last or the best weights."""
 
+import dataclasses
 import time
 
 import keras
 import numpy as np
 
+from .. import UserError
 from ..models.objective import make
 from . import backend
 from .optimizer import make_optimizer, make_schedule
@@ -43,7 +45,8 @@ def fit(
         select: "last" keeps the last epoch's weights, "best" those of the highest validation accuracy, the earliest
             of equals.
         checkpoints: `convzoo.training.checkpoint.Checkpoints`, entered, or None.
-        on_step: called after every step.
+        on_step: called after every step and between two batches of validation. A KeyboardInterrupt that it raises ends
+            the training there, with a checkpoint.
         on_epoch: called with the epoch's number, from 1, and its metrics; at once for those that were done before.
 
     Returns:
@@ -54,44 +57,48 @@ def fit(
     learned = objective._replace(loss=SmoothedCrossentropy(smoothing)) if smoothing else objective
     learn, judge = Step(model, learned, make_optimizer(recipe, schedule)), _judge(model, objective.loss)
     sizes = recipe.get("sizes") or [1]
-    best_accuracy, best_weights = -1.0, None
+    best_accuracy, best_weights, so_far, look = -1.0, None, _Epoch(), _marking(on_step)
     history = checkpoints.history if checkpoints else []
     if held := checkpoints and checkpoints.read():
-        best_accuracy, best_weights = _restore(learn, *held)
-        print(f"going on after epoch {len(history)}", flush=True)
+        best_accuracy, best_weights, so_far = _restore(learn, *held)
+        within = f" and {so_far.steps} step{'s' * (so_far.steps != 1)}" if so_far.steps else ""
+        print(f"going on after epoch {len(history)}{within}", flush=True)
     for epoch, metrics in enumerate(history, 1):
         on_epoch(epoch, metrics)
     progress = Progress(epochs, batches.steps, batches.batch_size, before=len(history))
     for epoch in range(len(history), epochs):
         size = sizes[epoch * len(sizes) // epochs]
         progress.begin_epoch(epoch)
-        loss = accuracy = 0.0
-        for step, (x, y) in enumerate(batches.epoch(epoch), 1):
-            batch_loss, batch_accuracy = learn(shrunk(x, size), y)
-            loss += (batch_loss - loss) / step  # all batches are of one size
-            accuracy += (batch_accuracy - accuracy) / step
-            progress.step(step, accuracy)
-            on_step()
-        learn.synchronize()
-        metrics = {
-            "train_loss": loss,
-            "train_accuracy": accuracy,
-            "learning_rate": float(schedule((epoch + 1) * batches.steps - 1)),  # of the epoch's last step
-            "images_per_second": progress.images_per_second(),
-        }
-        with learn.averaged():
-            if validation is not None:
-                states = backend.random_states()
-                held_out = judge.evaluate(validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True)
-                backend.set_random_states(states)  # torch draws when a model is built by its first look
-                metrics.update({f"val_{name}": float(held_out[name]) for name in ("loss", "accuracy")})
-            if select == "best" and metrics["val_accuracy"] > best_accuracy:
-                best_accuracy = metrics["val_accuracy"]
-                best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights themselves
-        metrics["epoch_seconds"] = progress.end_epoch(metrics)
+        try:
+            for x, y in batches.epoch(epoch, so_far.steps):
+                so_far.add(*learn(shrunk(x, size), y))
+                progress.step(so_far.steps, so_far.accuracy)
+                so_far.images_per_second = progress.images_per_second()
+                look()
+            learn.synchronize()
+            metrics = {
+                "train_loss": so_far.loss,
+                "train_accuracy": so_far.accuracy,
+                "learning_rate": float(schedule((epoch + 1) * batches.steps - 1)),  # of the epoch's last step
+                "images_per_second": so_far.images_per_second,
+            }
+            with learn.averaged():
+                if validation is not None:
+                    metrics.update(_validate(judge, validation, look))
+                if select == "best" and metrics["val_accuracy"] > best_accuracy:
+                    best_accuracy = metrics["val_accuracy"]
+                    best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights' own
+        except KeyboardInterrupt as stop:
+            if checkpoints and getattr(stop, "between_steps", False):
+                learn.synchronize()
+                so_far.seconds += progress.epoch_seconds()
+                _leave(checkpoints, *_state(learn, best_accuracy, best_weights, so_far))
+            raise
+        metrics["epoch_seconds"] = so_far.seconds + progress.end_epoch(metrics)
         history.append(metrics)
+        so_far = _Epoch()
         if checkpoints and (checkpoints.due() or epoch + 1 == epochs):
-            checkpoints.write(*_state(learn, best_accuracy, best_weights))
+            checkpoints.write(*_state(learn, best_accuracy, best_weights, so_far))
         on_epoch(epoch + 1, metrics)
     learn.optimizer.finalize_variable_values(learn.model.trainable_variables)
     if select == "best":
@@ -133,21 +140,58 @@ def seconds(history):
     return sum(metrics["epoch_seconds"] for metrics in history)
 
 
-def _state(learn, best_accuracy, best_weights):
+@dataclasses.dataclass
+class _Epoch:
+    """How far an epoch has come, and in which time: in earlier goes, if it was stopped."""
+
+    steps: int = 0
+    loss: float = 0.0
+    accuracy: float = 0.0
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+
+    def add(self, loss, accuracy):
+        """Takes in a step; all batches are of one size."""
+        self.steps += 1
+        self.loss += (loss - self.loss) / self.steps
+        self.accuracy += (accuracy - self.accuracy) / self.steps
+
+
+def _marking(on_step):
+    """`on_step`, marking the interrupts that it raises: one that comes by itself may leave a step half done."""
+
+    def look():
+        try:
+            on_step()
+        except KeyboardInterrupt as stop:
+            stop.between_steps = True
+            raise
+
+    return look
+
+
+def _leave(checkpoints, arrays, facts):
+    try:
+        checkpoints.write(arrays, facts, facts["so_far"]["steps"])
+    except UserError as error:
+        print(f"warning: {error}", flush=True)
+
+
+def _state(learn, best_accuracy, best_weights, so_far):
     """Arrays and facts for a checkpoint."""
     values = [keras.ops.convert_to_numpy(variable) for variable in learn.variables()]
     states = backend.random_states()
-    counts = {"variables": len(values), "states": len(states)}
-    return [*values, *states, *(best_weights or [])], {"best_accuracy": best_accuracy, **counts}
+    facts = {"variables": len(values), "states": len(states), "so_far": dataclasses.asdict(so_far)}
+    return [*values, *states, *(best_weights or [])], {"best_accuracy": best_accuracy, **facts}
 
 
 def _restore(learn, arrays, facts):
-    """Sets what `_state` took; returns the best accuracy and the best weights."""
+    """Sets what `_state` took; returns the best accuracy, the best weights and how far the next epoch has come."""
     values, rest = arrays[: facts["variables"]], arrays[facts["variables"] :]
     for variable, value in zip(learn.variables(), values, strict=True):
         variable.assign(value)
     backend.set_random_states(rest[: facts["states"]])
-    return facts["best_accuracy"], rest[facts["states"] :] or None
+    return facts["best_accuracy"], rest[facts["states"] :] or None, _Epoch(**facts["so_far"])
 
 
 def _judge(model, loss):
@@ -158,6 +202,44 @@ def _judge(model, loss):
     return judge
 
 
-def scores(model, images):
-    """Class scores of images, shape (n, classes)."""
-    return model.predict(images, batch_size=_BATCH, verbose=0)
+def _validate(judge, validation, look):
+    """Loss and accuracy on the validation part."""
+    states, between = backend.random_states(), _Between(look)
+    found = judge.evaluate(
+        validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True, callbacks=[between]
+    )
+    backend.set_random_states(states)  # torch draws when a model is built by its first look
+    between.check()
+    return {f"val_{name}": float(found[name]) for name in ("loss", "accuracy")}
+
+
+class _Between(keras.callbacks.Callback):
+    """Calls a function between two batches; an interrupt that it raises ends them, and `check` raises it then.
+
+    Within Keras's loop, on JAX, the model's variables are empty.
+    """
+
+    def __init__(self, look):
+        super().__init__()
+        self.look, self.stop = look, None
+
+    def on_test_batch_end(self, batch, logs=None):
+        try:
+            self.look()
+        except KeyboardInterrupt as stop:
+            self.stop = stop
+            self.model.stop_evaluating = self.model.stop_predicting = True
+
+    on_predict_batch_end = on_test_batch_end
+
+    def check(self):
+        if self.stop:
+            raise self.stop
+
+
+def scores(model, images, on_batch=lambda: None):
+    """Class scores of images, shape (n, classes); `on_batch` is called between two batches, as `fit`'s `on_step`."""
+    between = _Between(on_batch)
+    found = model.predict(images, batch_size=_BATCH, verbose=0, callbacks=[between])
+    between.check()
+    return found

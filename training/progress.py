@@ -54,7 +54,7 @@ class Progress:
 
     def end_epoch(self, metrics):
         """Tells of the epoch; returns its seconds, validation included."""
-        seconds = self.clock() - self.begun
+        seconds = self.epoch_seconds()
         self.seconds += seconds
         left = self.seconds / (self.epoch + 1 - self.before) * (self.epochs - self.epoch - 1)
         validation = f"  val {metrics['val_accuracy']:.2%}" if "val_accuracy" in metrics else ""
@@ -65,6 +65,10 @@ class Progress:
         )
         return seconds
 
+    def epoch_seconds(self):
+        """What the current epoch has taken so far."""
+        return self.clock() - self.begun
+
     def images_per_second(self):
         """Rate of the current epoch's training steps, without the first, which compiles."""
         return self.batch_size / self._seconds_a_step()
@@ -72,7 +76,7 @@ class Progress:
     def _seconds_a_step(self):
         done, since = self.first
         if self.done == done:
-            return self.train_seconds / self.done
+            return self.train_seconds
         return (self.begun + self.train_seconds - since) / (self.done - done)
 
     def _left(self):

@@ -51,9 +51,13 @@ class Step:
         weights = self.model.trainable_variables
         kept = [ops.convert_to_numpy(weight).copy() for weight in weights] if self.optimizer.use_ema else []
         self.optimizer.finalize_variable_values(weights)
-        yield
-        for weight, value in zip(weights, kept, strict=bool(kept)):
-            weight.assign(value)
+        for weight in weights if kept else ():  # on JAX one buffer with the mean, and evaluation uses buffers up
+            weight.assign(ops.convert_to_numpy(weight).copy())
+        try:
+            yield
+        finally:
+            for weight, value in zip(weights, kept, strict=bool(kept)):
+                weight.assign(value)
 
     def variables(self):
         """All that decides the next step: weights, the seeds' states, the optimizer's step, rate and momentum."""

@@ -1,5 +1,6 @@
 """What many runs in one process leave behind."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -18,19 +19,36 @@ def resources(process):
     return {**{key: int(value) for key, value in found}, "files": len(list((process / "fd").iterdir()))}
 
 
+def size(folder):
+    """Bytes of the files in a folder, while some are taken away."""
+    found = 0
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found += os.path.getsize(os.path.join(inside, name))
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="read from Linux")
 def test_a_study_of_many_runs_does_not_grow(tmp_path):
+    """Nor does it leave more on disk than what its runs keep: 64 kB each at the most, and no temporary file."""
+    (tmp_path / "temporary").mkdir()
     words = ["-m", "model=lenet", "data=digits", "data.fraction=0.1", "epochs=1", f"seed=range({RUNS})", "study=many"]
-    held, settings = [], dict(cwd=tmp_path, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(tmp_path / "temporary")}
+    held, settings = [], dict(cwd=tmp_path, env=environment)
     command = [sys.executable, ROOT / "train.py", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **settings) as process:
         for line in process.stdout:
             if re.match(rf"── \d+ of {RUNS} done", line):
-                held.append(resources(Path(f"/proc/{process.pid}")))
+                held.append({**resources(Path(f"/proc/{process.pid}")), "disk": size(tmp_path)})
     assert process.returncode == 0
     assert len(held) == RUNS
     tenth, last = held[9], held[-1]
+    print(*(f"{number}: {each}" for number, each in enumerate(held, 1) if number % 10 == 0), sep="\n")
     assert last["VmRSS"] <= 1.15 * tenth["VmRSS"], (tenth, last)
     assert last["files"] <= tenth["files"] + 2, (tenth, last)
     assert last["Threads"] <= tenth["Threads"] + 2, (tenth, last)
+    assert last["disk"] - tenth["disk"] <= 64_000 * (RUNS - 10), (tenth, last)
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlartifacts", "temporary"}
+    assert list((tmp_path / "temporary").iterdir()) == []

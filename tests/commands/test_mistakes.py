@@ -86,6 +86,10 @@ MISTAKES = [
     ("tracking.uri=foo data=digits data.fraction=0.1", ["`tracking.uri`", "'foo'"]),
     ("tracking.uri=http://127.0.0.1:9 data=digits data.fraction=0.1", ["127.0.0.1:9", "no MLflow server"]),
     ("seed=[1", ["`seed=[1`"]),
+    ("-m seed=range(1,1000000000000)", ["at most 100,000 runs", "seed=range(1,1000000000000)"]),
+    ("-m seed=range(1,1e300)", ["at most 100,000 runs"]),
+    ("-m seed=shuffle(range(0,9,1e-9))", ["at most 100,000 runs"]),
+    ("-m seed=range(1000) epochs=range(1,1001)", ["at most 100,000 runs", "1,000,000"]),
     ("foo", ["`foo`"]),
     ("=x", ["key=value"]),
 ]

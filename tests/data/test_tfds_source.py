@@ -3,6 +3,7 @@
 import errno
 import gzip
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -80,6 +81,19 @@ def check_pictures(arrays):
         for image, label in zip(x, y, strict=True):
             np.testing.assert_array_equal(image, picture(image[0, 0, 0]))
             assert label == image[0, 0, 0] % 10
+
+
+def forged(key, name):
+    """Names a class of `this`, a module of Python's that prints as it is imported, for the image."""
+
+    def change(folder):
+        path = folder / "features.json"
+        said = json.loads(path.read_text())
+        del said["featuresDict"]["features"]["image"]["pythonClassName"]
+        said["featuresDict"]["features"]["image"][key] = name
+        path.write_text(json.dumps(said))
+
+    return change
 
 
 def refusal(directory, name="cifar10:3.0.2"):
@@ -202,6 +216,13 @@ def test_a_disk_that_fills_up_leaves_no_piece_of_a_copy(directory, monkeypatch, 
         (lambda folder: (folder / "dataset_info.json").unlink(), "dataset_info.json is missing"),
         (lambda folder: (folder / "dataset_info.json").write_text('{"spl'), "dataset_info.json is damaged"),
         (lambda folder: (folder / "dataset_info.json").write_text('{"splits": []}'), "names no train split"),
+        (lambda folder: (folder / "dataset_info.json").write_text("[" * 10**5), "dataset_info.json is damaged"),
+        (lambda folder: (folder / "dataset_info.json").write_text(" " * 10**6 + "{}"), "dataset_info.json is damaged"),
+        (lambda folder: (folder / "features.json").unlink(), "features.json is missing"),
+        (lambda folder: (folder / "features.json").write_text("{"), "features.json is damaged"),
+        (forged("pythonClassName", "this.Layer"), "features.json names 'this.Layer', which is no feature of TFDS"),
+        (forged("python_class_name", "this.Layer"), "names 'this.Layer'"),  # as protobuf's other spelling
+        (forged("type", "this.Layer"), "names 'this.Layer'"),  # as TFDS once wrote it
         (lambda folder: next(folder.glob("*test.tf*")).unlink(), "0 of 1 files of the test split"),
         (
             lambda folder: os.truncate(next(folder.glob("*train.tf*")), 4000),

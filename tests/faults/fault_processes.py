@@ -85,12 +85,13 @@ class Process:
     Args:
         folder: where it is started.
         words: of its command.
+        output: where what it prints is kept; the same if nothing is said.
         environment: beside ours.
     """
 
-    def __init__(self, folder, *words, **environment):
+    def __init__(self, folder, *words, output=None, **environment):
         settings = dict(cwd=folder, env={**os.environ, "PYTHONUNBUFFERED": "1", **environment})
-        self.out = folder / f"out-{time.time_ns()}.txt"
+        self.out = (output or folder) / f"out-{time.time_ns()}.txt"
         self.err = self.out.with_suffix(".err")
         with self.out.open("w") as out, self.err.open("w") as err:
             self.process = subprocess.Popen(words, stdout=out, stderr=err, **settings)

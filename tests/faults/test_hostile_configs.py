@@ -188,6 +188,28 @@ ATTACKS = [
     ("study that sweeps allow", study("sweep: {allow: ['[evil.Layer]', '[]']}"), STUDY, TYPED),
     ("pickle of a run", {"config.pickle": b""}, ["--experimental-rerun=theirs/config.pickle"], "--experimental-rerun"),
     ("pickle of a run, shortened", {"config.pickle": b""}, ["--exp", "theirs/config.pickle"], "--experimental-rerun"),
+    (
+        "layers without end",
+        row("{_target_: convzoo.layers.Repeat, times: 1000000000000, body: {a: {_target_: keras.layers.ReLU}}}"),
+        MODEL,
+        "at most 10,000 layers",
+    ),
+    (
+        "layers of layers",
+        row(
+            "{_target_: convzoo.layers.Repeat, times: 9999, body: {a: {_target_: convzoo.layers.DenselyConnected, "
+            "times: 999, body: {b: {_target_: keras.layers.ReLU}}}}}"
+        ),
+        MODEL,
+        "at most 10,000 layers",
+    ),
+    ("columns", row("{_target_: convzoo.layers.FractalBlock, filters: 1, columns: 60}"), MODEL, "of at most 12"),
+    (
+        "sweep without end",
+        study("sweep: {seed: 'range(1000000000000)'}\nset: {model: mine}"),
+        STUDY,
+        "at most 100,000 runs",
+    ),
     ("billion laughs in a model", model(BOMB), MODEL, "aliases written out"),
     ("billion laughs in a study", study(BOMB), STUDY, "aliases written out"),
     ("billion laughs in a recipe", {"recipe/evil.yaml": BOMB, **model()}, [*MODEL, "recipe=evil"], "aliases written"),

@@ -1,12 +1,10 @@
 """A store that is killed, refuses, loses its answers, is locked or full: nothing is lost, and nothing is silent."""
 
 import contextlib
-import os
 import re
 import shutil
 import socket
 import sqlite3
-import subprocess
 import threading
 import time
 
@@ -186,17 +184,6 @@ def test_a_locked_store_gets_all_once_it_is_free(tmp_path, uri):
     (run,) = store.runs("mine")
     store.assert_whole(run, 40)
     assert not (tmp_path / "spool").exists()
-
-
-@pytest.fixture
-def small(tmp_path):
-    """A file system with 3 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", place]).returncode:
-        pytest.skip("nothing can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
 
 
 @pytest.mark.slow

@@ -234,6 +234,8 @@ def test_a_layer_in_two_places_is_refused():
         (lambda: Residual("conv"), "`body` must be a layer.*Received: body='conv'"),
         (lambda: Residual([], "padded"), "`shortcut` must be.*Received: shortcut='padded'"),
         (lambda: Repeat(scale(1), 0), "`times` must be a positive integer.*Received: times=0"),
+        (lambda: Repeat(scale(1), 10**12), "at most 10,000 layers. Received: times=10+, 1,[0,]+ layers"),
+        (lambda: Repeat(Repeat(Repeat(scale(1), 30), 30), 30), "times=30, 27,930 layers"),  # 30 (1 + 30 (1 + 30))
         (lambda: Repeat(scale(1), 2, {"drop": 3}), "`vary` must be None or.*Received: vary={'drop': 3}"),
         (lambda: Repeat(scale(1), 2, {"drop": {"rate": (0, 1)}}), "`vary` must name layers.*'drop'"),
         (lambda: Repeat(Dropout(0.5, name="drop"), 2, {"drop": {"rat": (0, 1)}}), "`vary` must name.*'rat'"),

@@ -44,6 +44,22 @@ def test_what_a_killed_process_wrote_is_there_and_how_much_of_it_the_store_has()
     assert not os.path.exists("spool")
 
 
+@pytest.mark.parametrize("words", ['{"do": "beg', '{"do": "begin"}\n\0\0\0\n{"do": "end"}\n'])
+def test_a_line_that_is_none_ends_it(words):
+    folder = left(3)
+    (folder / "journal.jsonl").write_text(words)
+    found = Journal.read(folder)
+    assert found is None or found.records == [{"do": "begin"}]
+
+
+def test_what_did_not_come_to_a_line_goes_with_the_next(folder):
+    (left(0) / "journal.jsonl").write_text('{"do": "beg')
+    (folder / "spool" / f"1-{os.getpid()}").mkdir()  # of a process that is about to write its first
+    mine = Journal.new(BEGIN)
+    mine.remove()
+    assert [path.name for path in (folder / "spool").iterdir()] == [f"1-{os.getpid()}"]
+
+
 def test_that_of_another_store_is_not_for_us():
     left(0)
     assert list(journal.left("sqlite:///y.db")) == []

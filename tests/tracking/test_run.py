@@ -1,5 +1,6 @@
 """Runs in a real store."""
 
+import contextlib
 import errno
 
 import mlflow
@@ -34,6 +35,39 @@ def test_a_run_that_ends_is_finished_and_found_as_the_latest(uri):
     assert find(uri, run.id).id == run.id
 
 
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join(['*' + a] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BOMB, "YAML must hold fewer than 100,000 values, aliases written out"),
+        (f"a: {'x' * 1_000_000}", "YAML must be no larger than 1,000,000 bytes"),
+        ("a: !!python/object/apply:os.system [echo]", "YAML cannot be read"),
+        ("[1, 2]", r"YAML must be a mapping. Received: \[1, 2\]"),
+    ],
+)
+def test_what_a_stranger_s_store_holds_is_read_within_bounds(uri, text, told):
+    with Run(uri, "study", "a run", {}, {}) as run:
+        run.text(text, "config.yaml")
+        run.text(text, "rows.yaml")
+    found = find(uri, run.id)
+    with pytest.raises(UserError, match=f"run {run.id}: {told.replace('YAML', 'config.yaml')}"):
+        found.settings()
+    with pytest.raises(UserError, match=f"run {run.id}: {told.replace('YAML', 'rows.yaml')}"):
+        found.own_loss()
+
+
+@pytest.mark.parametrize("loss", ["3", "{_target_: [os.system]}", '"${oc.env:PATH}"'])
+def test_a_loss_of_a_stranger_s_is_a_name(uri, loss):
+    with Run(uri, "study", "a run", {}, {}) as run:
+        run.text(f"loss: {loss}", "rows.yaml")
+    with pytest.raises(UserError, match=r"rows.yaml must name a loss by its `_target_`. Received: (3|\{|'\$)"):
+        find(uri, run.id).own_loss()
+
+
 def test_a_report_is_not_the_latest_run(uri):
     with Run(uri, "study", "last", {}, {"identity": "j"}) as run:
         pass
@@ -65,6 +99,17 @@ def test_one_that_failed_may_go_on_with_the_epochs_that_it_lacks(uri):
     history = [(point.step, point.value) for point in client.get_metric_history(run.id, "train_loss")]
     assert (again.id, status(uri, run), history) == (run.id, "FINISHED", [(1, 1), (2, 2), (3, 30)])
     assert "failure" not in client.get_run(run.id).data.tags
+
+
+def test_what_one_that_goes_on_measures_at_its_end_is_there_once(uri):
+    """It was killed between its last metrics and its end, and is tested again at another time."""
+    for seconds in (1.0, 2.0):
+        with contextlib.suppress(ZeroDivisionError), Run(uri, "study", "e", {}, {"identity": "e"}, go_on=True) as run:
+            run.metrics({"test_accuracy": 0.5, "training_seconds": seconds}, 6)
+            assert seconds == 2.0 or 1 / 0
+    client = mlflow.MlflowClient(uri)
+    for key in ("test_accuracy", "training_seconds"):
+        assert [point.step for point in client.get_metric_history(run.id, key)] == [6]
 
 
 def test_an_interrupt_ends_it_killed(uri):

@@ -1,6 +1,7 @@
 """A training that is stopped and goes on ends where one that was never stopped ends."""
 
 import os
+import re
 import time
 
 import keras
@@ -12,6 +13,7 @@ from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.training.checkpoint import BusyError, Checkpoints, clear_stale
 from convzoo.training.fit import fit
+from convzoo.training.step import Step
 
 RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=1e-3, warmup=0.2, boundaries=[], schedule="cosine")
 
@@ -42,19 +44,21 @@ def network():
     return keras.Model(inputs, x)
 
 
-def train(checkpoints=None, stop_at=None, select="last"):
-    """The model's weights and the epochs that were told, of five epochs of four steps; stops before a step."""
+def train(checkpoints=None, stop_at=None, select="last", error=StopError, average=0.0):
+    """The model's weights and the epochs that were told, of five epochs of four steps and one look at validation; an
+    error comes after one of these.
+    """
     model, told, steps = network(), [], iter(range(1000))
 
     def on_step():
         if next(steps) == stop_at:
-            raise StopError
+            raise error
 
     history = fit(
         model,
         Batches(pictures(32, 1), 8, seed=3, flip=True, shift=2),
         pictures(40, 2),
-        RECIPE,
+        {**RECIPE, "average": average},
         learning_rate=0.05,
         epochs=5,
         select=select,
@@ -80,6 +84,46 @@ def test_the_weights_are_the_very_same(tmp_path, stops, select):
         np.testing.assert_array_equal(one, other)
     assert told_again == told
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("average", [0.0, 0.8])
+@pytest.mark.parametrize(
+    ("stops", "told"),
+    [
+        ([0], ["0 and 1 step"]),
+        ([6, 2, 9], ["1 and 2 steps", "1 and 4 steps", "3 and 4 steps"]),  # the second in validation
+        ([4, 0], ["0 and 4 steps", "0 and 4 steps"]),
+        ([23], ["4 and 4 steps"]),
+    ],
+)
+def test_an_interrupt_loses_no_step(tmp_path, capsys, stops, told, average):
+    wanted, epochs = train(average=average)
+    for stop in stops:
+        with Checkpoints(tmp_path / "run") as checkpoints, pytest.raises(KeyboardInterrupt):
+            train(checkpoints, stop, error=KeyboardInterrupt, average=average)
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        found, epochs_again = train(checkpoints, average=average)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert epochs_again == epochs
+    out = capsys.readouterr().out
+    assert re.findall("going on after epoch (.*)", out) == told
+
+
+def test_an_interrupt_in_the_middle_of_a_step_keeps_what_was_before(tmp_path, monkeypatch):
+    """The weights are those after the step or not, nobody knows."""
+    learn, calls = Step.__call__, iter(range(100))
+
+    def hit(self, x, y):
+        learned = learn(self, x, y)
+        if next(calls) == 6:
+            raise KeyboardInterrupt
+        return learned
+
+    monkeypatch.setattr(Step, "__call__", hit)
+    with Checkpoints(tmp_path / "run", seconds=0) as checkpoints, pytest.raises(KeyboardInterrupt):
+        train(checkpoints)
+    assert [path.name[:11] for path in (tmp_path / "run").glob("epoch*")] == ["epoch-00001"]
 
 
 def written(folder, *values):
@@ -130,6 +174,28 @@ def test_they_are_forgotten_where_that_is_wanted(tmp_path):
     written(tmp_path, 1.0)
     with Checkpoints(tmp_path, forgets=True) as checkpoints:
         assert not checkpoints.begun
+
+
+def test_a_run_that_was_killed_before_its_first_was_begun(tmp_path):
+    (tmp_path / "run").mkdir(parents=True)
+    (tmp_path / "run" / "lock").touch()  # an end of another kind takes it away
+    with Checkpoints(tmp_path / "run", forgets=True) as checkpoints:
+        assert not checkpoints.begun
+    (tmp_path / "run").mkdir(parents=True)
+    (tmp_path / "run" / "lock").touch()
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        assert checkpoints.begun
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        assert not checkpoints.begun
+
+
+def test_within_an_epoch_the_later_is_the_newer(tmp_path):
+    with Checkpoints(tmp_path, seconds=0) as checkpoints:
+        checkpoints.history.append({"loss": 1.0})
+        for steps in (0, 9, 10):
+            checkpoints.write([np.full(3, steps)], {}, steps)
+    assert read(tmp_path)[0] == [10] * 3
+    assert len(list(tmp_path.glob("epoch*"))) == 2
 
 
 def test_they_are_due_when_their_time_has_come(tmp_path):

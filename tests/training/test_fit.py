@@ -91,10 +91,10 @@ def test_batches_come_as_they_were_decided():
     assert seen == [again.decide(epoch, step).indices.tolist() for epoch in range(3) for step in range(4)]
 
 
-def test_every_step_is_told():
+def test_every_step_and_every_batch_of_validation_is_told():
     steps = []
     train(network(), epochs=3, on_step=lambda: steps.append(True))
-    assert len(steps) == 3 * 4
+    assert len(steps) == 3 * (4 + 1)
 
 
 def test_smaller_pictures_come_first(monkeypatch):

@@ -1,0 +1,91 @@
+"""Ctrl-C and its like at awkward moments: the command ends within ten seconds, and the same command goes on."""
+
+import contextlib
+import signal
+import sqlite3
+import sys
+import time
+
+import pytest
+from fault_processes import Command, Process, Store, Writer, lines
+from small_run import WORDS, Aimed, assert_nothing_was_lost
+
+CODES = {"INT": 130, "TERM": 143, "HUP": 129}
+# signal, moment, where the next command goes on
+MOMENTS = [
+    ("INT", ("after", "convzoo.training.step:Step.__call__", 57), "after epoch 1 and 17 steps"),
+    ("TERM", ("after", "convzoo.training.step:Step.__call__", 1), "after epoch 1 and 18 steps"),
+    ("HUP", ("before", "keras:Model.evaluate", 1), "after epoch 1 and 40 steps"),
+    ("TERM", ("after", "keras:Model.evaluate", 2), "after epoch 3 and 1 step"),
+    ("INT", ("before", "convzoo.training.checkpoint:Checkpoints.write", 1), "after epoch 4 and 1 step"),
+    ("INT", ("before", "keras:Model.predict", 1), "after epoch 6"),
+    ("TERM", ("before", "keras:Model.save", 1), "after epoch 6"),
+]
+
+
+def ended(process, code):
+    """What was printed, once the process has ended, within ten seconds of the signal."""
+    process.until("^hit ")
+    text = process.end(code)
+    assert time.time() - float(lines(text, "hit ")[0].split()[1]) < 10
+    assert "Traceback" not in process.err.read_text()
+    return text
+
+
+@pytest.mark.slow
+def test_one_at_any_moment(place, whole):
+    uri, words = f"sqlite:///{place}/mlflow.db", (*WORDS, "study=hit")
+    before = None
+    for name, moment, after in MOMENTS:
+        process = Aimed(place, name, moment, *words)
+        text = ended(process, CODES[name])
+        assert "stopped: a run that was not done is kept as KILLED" in process.err.read_text()
+        (run,) = Store(uri).runs("hit")
+        assert run.info.status == "KILLED"
+        assert before is None or lines(text, f"going on {before}")
+        before = after
+    assert lines(Command(place, *words).end(), f"going on {before}")
+    assert_nothing_was_lost(place, uri, "hit", whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", ["INT+INT", "TERM+TERM", "INT+TERM"])
+def test_the_second_ends_at_once(place, whole, names):
+    """A step that takes a minute is not waited for; what was kept before it is."""
+    uri, words = f"sqlite:///{place}/mlflow.db", (*WORDS, f"study={names}")
+    moment = ("after", "convzoo.training.step:Step.__call__", 57)
+    ended(Aimed(place, names, moment, *words), CODES[names[: names.index("+")]])
+    (run,) = Store(uri).runs(names)
+    assert run.info.status == "KILLED"
+    assert lines(Command(place, *words).end(), "going on after epoch 1")
+    assert_nothing_was_lost(place, uri, names, whole)
+
+
+WAITS = """if True:
+    import signal, sys
+    from convzoo.training import signals
+    from convzoo.tracking.run import Run
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with signals.interrupting() as interrupts, Run(sys.argv[1], "mine", "a run", {}, {}) as run:
+        print("begun", flush=True)
+        while True:
+            signal.sigtimedwait([], 0.1)
+            interrupts.check()
+"""
+
+
+@pytest.mark.slow
+def test_a_store_that_does_not_answer_is_not_waited_for(tmp_path, uri):
+    """It is locked by another, for which MLflow would wait 20 seconds."""
+    process = Process(tmp_path, sys.executable, "-c", WAITS, uri)
+    process.until("^begun")
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        process.process.send_signal(signal.SIGINT)
+        process.process.wait(60)
+        assert time.monotonic() - begun < 10
+        other.execute("ROLLBACK")
+    assert lines(process.text, f"1 run for {uri} in spool/")
+    Writer(tmp_path, uri, "other").end()
+    assert [run.info.status for run in Store(uri).runs("mine")] == ["KILLED"]

@@ -1,0 +1,82 @@
+"""`kill -9`, and the same command again: it goes on in the same MLflow run and ends with the very weights."""
+
+import random
+import time
+
+import pytest
+from fault_processes import Command
+from small_run import BEGUN, WORDS, Aimed, assert_nothing_was_lost
+
+MOMENTS = {
+    "start": [
+        ("after", "convzoo.training.checkpoint:Checkpoints.__enter__", 1),
+        ("half", "journal.jsonl", 1),
+        ("before", "mlflow:MlflowClient.create_run", 1),
+        ("after", "mlflow:MlflowClient.create_run", 1),
+        ("after", "mlflow:MlflowClient.log_artifact", 1),
+        ("before", "convzoo.training.step:Step.__call__", 1),
+    ],
+    "epoch": [
+        ("after", "convzoo.training.step:Step.__call__", 17),
+        ("after", "convzoo.training.step:Step.__call__", 59),
+        ("before", "keras:Model.evaluate", 1),
+        ("after", "keras:Model.evaluate", 2),
+        ("after", "convzoo.training.step:Step.__call__", 40),
+    ],
+    "checkpoint": [
+        ("half", "writing", 1),
+        ("before", "os:fsync", 2),
+        ("before", "pathlib:Path.replace", 1),
+        ("after", "pathlib:Path.replace", 1),
+        ("before", "pathlib:Path.unlink", 1),
+        ("after", "convzoo.training.checkpoint:Checkpoints.write", 1),
+    ],
+    "record": [
+        ("half", "journal.jsonl", 10),
+        ("half", "taken", 9),
+        ("before", "mlflow:MlflowClient.log_batch", 2),
+        ("after", "mlflow:MlflowClient.log_batch", 2),
+        ("before", "sqlalchemy.orm:Session.commit", 12),
+        ("after", "sqlalchemy.orm:Session.commit", 12),
+        ("after", "convzoo.tracking.run:Run.epoch", 1),
+    ],
+    "end": [
+        ("before", "keras:Model.predict", 1),
+        ("after", "keras:Model.predict", 1),
+        ("after", "convzoo.tracking.run:Run.metrics", 1),
+        ("before", "h5py:File.close", 1),
+        ("after", "keras:Model.save", 1),
+        ("before", "mlflow:MlflowClient.set_terminated", 1),  # of what the one before left
+        ("before", "mlflow:MlflowClient.set_terminated", 2),
+    ],
+    "close": [("after", "mlflow:MlflowClient.set_terminated", 1), ("before", "shutil:rmtree", 2)],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", MOMENTS)
+def test_aimed(place, whole, part):
+    for moment in MOMENTS[part]:
+        Aimed(place, "KILL", moment, *WORDS, f"study={part}").end(-9)
+    Command(place, *WORDS, f"study={part}").end()
+    assert_nothing_was_lost(place, f"sqlite:///{place}/mlflow.db", part, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_at_random(place, whole, seed):
+    """At any time from the first line to the end; a run that comes to its end is held against the whole one."""
+    draw, cuts, studies = random.Random(seed), [], 0
+    while len(cuts) < 5:
+        studies += 1
+        while len(cuts) < 5:
+            command = Command(place, *WORDS, f"study=random-{seed}-{studies}")
+            command.until(f"{BEGUN}|done before")
+            time.sleep(cut := draw.uniform(0, whole[2]))
+            if command.process.poll() is not None:
+                break
+            command.kill()
+            cuts.append(cut)
+        Command(place, *WORDS, f"study=random-{seed}-{studies}").end()
+        assert_nothing_was_lost(place, f"sqlite:///{place}/mlflow.db", f"random-{seed}-{studies}", whole)
+    print("killed after", *(f"{cut:.3f}" for cut in cuts), "s")

@@ -13,7 +13,7 @@ from .optimizer import make_optimizer, make_schedule
 from .progress import Progress
 from .step import SmoothedCrossentropy, Step
 
-_BATCH = 1000  # images at a time where nothing is learned
+_BATCH = 250  # images at a time where nothing is learned; a thousand take more memory than training
 
 
 def fit(

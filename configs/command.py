@@ -81,6 +81,7 @@ def _apart():
 
 _started, _failures = [], []
 _KEPT = "a run that was not done is kept as KILLED, and the same command goes on with it"
+_LONGEST = 2000  # characters of an error
 _FULL = "|".join(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)))
 
 
@@ -129,6 +130,8 @@ def _full(error, reason):
 
 
 def _fail(line):
+    if len(line) > _LONGEST:  # a value that came may be a whole network
+        line = f"{line[: _LONGEST - 300]} … {line[-300:]}"
     # What came may hold line breaks, or what a terminal obeys.
     print(f"error: {''.join(c if c.isprintable() else repr(c)[1:-1] for c in line)}", file=sys.stderr)
     sys.exit(2)

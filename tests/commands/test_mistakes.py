@@ -32,6 +32,7 @@ MISTAKES = [
     ("model=nin input_dropout=0.1", ["`input_dropout=0.1`", "nin"]),
     ("epochs=0", ["`epochs`", "epochs=0"]),
     ("epochs=abc", ["`epochs`", "'abc'"]),
+    ("model=resnet20 epochs=${model.layers}", ["`epochs`", "an integer", "…"]),
     ("batch_size=-1", ["`batch_size`"]),
     ("learning_rate=0", ["`learning_rate`"]),
     ("seed=1.5", ["`seed`"]),
@@ -104,6 +105,7 @@ def test_a_mistake_is_one_line_that_names_the_key(monkeypatch, command_line, tmp
     assert code == 2
     assert err.startswith("error: ")
     assert err.count("\n") == 1, err
+    assert len(err) < 2500
     assert all(word in err for word in told), err
     assert not list(tmp_path.iterdir())
 

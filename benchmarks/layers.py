@@ -71,6 +71,7 @@ def pairs():
     yield "ScaledTanh", IMAGES, ours.ScaledTanh(), theirs.Activation("tanh")
     yield "Squash", IMAGES, ours.Squash(), theirs.UnitNormalization()
     row = theirs.Dropout(0.5, noise_shape=(None, 1, 1, 1))
+    yield "Dropout", IMAGES, ours.Dropout(0.5), keras.layers.Dropout(0.5)
     yield "StochasticDepth", IMAGES, ours.StochasticDepth(0.5, "row"), row
     local = ours.LocallyConnected2D
     yield "LocallyConnected2D, Keras 2's 1", MAPS, local(32, 3), LoopLocal(32, 3)

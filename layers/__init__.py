@@ -14,6 +14,7 @@ from .channel_shuffle import ChannelShuffle
 from .conv2d import Conv2D
 from .conv_norm_activation import ConvNormActivation
 from .densely_connected import DenselyConnected
+from .dropout import Dropout
 from .fire import Fire
 from .fractal_block import FractalBlock
 from .fractional_max_pooling2d import FractionalMaxPooling2D
@@ -66,6 +67,7 @@ __all__ = [
     "Conv2D",
     "ConvNormActivation",
     "DenselyConnected",
+    "Dropout",
     "Fire",
     "FractalBlock",
     "FractionalMaxPooling2D",

@@ -15,7 +15,7 @@ GROUPS = {
     "Modules that papers name": "ConvNormActivation Inception Fire InvertedResidual ShuffleUnit FractalBlock",
     "Normalization and activation": "BatchNormalization LocalResponseNormalization GlobalContrastNormalization "
     "ZCAWhitening GELU ScaledTanh Squash RBFOutput",
-    "Channels and depth": "ChannelPadding ChannelShuffle SqueezeExcite StochasticDepth",
+    "Channels, depth and chance": "ChannelPadding ChannelShuffle SqueezeExcite Dropout StochasticDepth",
     "Capsules": "PrimaryCapsules RoutingCapsules CapsuleLengths CapsuleDecoder CapsuleMarginLoss",
 }
 

@@ -15,7 +15,7 @@ layers:
   bn1:   {_target_: convzoo.layers.BatchNormalization}
   relu1: {_target_: keras.layers.ReLU}
   pool1: {_target_: convzoo.layers.StochasticPooling2D, pool_size: 2, strides: 2, padding: valid}
-  drop1: {_target_: keras.layers.Dropout, rate: 0.3}
+  drop1: {_target_: convzoo.layers.Dropout, rate: 0.3}
   score: {_target_: convzoo.layers.FullyConnected, units: "${data.classes}"}
 """
 EPOCHS, STEPS = 6, 40

@@ -26,7 +26,7 @@ layers:
     _target_: convzoo.layers.Residual
     body:
       conv: {_target_: keras.layers.Conv2D, filters: 4, kernel_size: 3}
-  drop1: {_target_: keras.layers.Dropout, rate: 0.5, axis: dropout}
+  drop1: {_target_: convzoo.layers.Dropout, rate: 0.5, axis: dropout}
   score: {_target_: convzoo.layers.FullyConnected, units: "${data.classes}"}
 loss: {_target_: keras.losses.SparseCategoricalCrossentropy, from_logits: true}
 heads:

@@ -53,7 +53,7 @@ def prepare(config):
 def train(settings, network, axes, plan, data, precision):
     import keras
 
-    from convzoo.analysis import evaluation, pictures, shift
+    from convzoo.analysis import pictures, views
     from convzoo.data.stream import Batches
     from convzoo.models import assemble, objective
     from convzoo.studies import files
@@ -102,16 +102,15 @@ def train(settings, network, axes, plan, data, precision):
                 on_epoch=run.epoch,
             )
             scores = partial(fit.scores, model, on_batch=interrupts.check)
-            test = evaluation.evaluate(scores(data.test.x), data.test.y)
-            shifted = shift.measured(scores, data.test.x, data.test.y, settings["test_shift"])
-            found = {f"test_{metric}": value for metric, value in {**test.metrics, **shifted}.items()}
+            test, beside = views.measured(scores, data.test, settings["test_shift"], settings["test_flip"])
+            found = {f"test_{metric}": value for metric, value in {**test.metrics, **beside}.items()}
             run.metrics({**found, "training_seconds": fit.seconds(history)}, settings["epochs"])
             if kept == "full":
                 run.figure(pictures.learning_curves(history, name), "learning_curves.png")
                 run.save_model(model)
             interrupts.check()
         checkpoints.remove()
-    print(test, *shift.told(shifted), sep="\n")
+    print(test, *views.told(beside), sep="\n")
     return {"found": False, "val_accuracy": history[-1].get("val_accuracy"), **study.place(run)}
 
 

@@ -117,27 +117,16 @@ def consistency(scores, images, most=4, pairs=1, seed=0, border="circular"):
     return float(np.mean([np.equal(*pair).mean() for pair in _said_twice(scores, images, most, pairs, seed, border)]))
 
 
-def measured(scores, images, labels, most):
-    """What a run records beside its accuracy: of one pair of random shifts of each image, the same for every network.
+def twice(scores, images, labels, most):
+    """Accuracy and consistency under one pair of random circular shifts of each image, the same for every network.
 
-    Args: as those of `under_shift`, with circular shifts; `most` 0 measures nothing.
+    Args: as those of `under_shift`.
 
     Returns:
-        Mapping with `shift_accuracy`, the mean over both shifts, and `shift_consistency`; empty if nothing is measured.
+        The mean accuracy over both shifts, and the share of images that get one class.
     """
-    if not most:
-        return {}
     (said,) = _said_twice(scores, images, most, pairs=1, seed=0, border="circular")
-    return {"shift_accuracy": float(np.equal(said, labels).mean()), "shift_consistency": float(np.equal(*said).mean())}
-
-
-def told(found):
-    """What `measured` found as lines, one or none."""
-    if found:
-        yield (
-            f"under random shifts: accuracy {found['shift_accuracy']:.2%}, "
-            f"the same class twice for {found['shift_consistency']:.2%} of the images"
-        )
+    return float(np.equal(said, labels).mean()), float(np.equal(*said).mean())
 
 
 def chosen(total, images, seed=0):

@@ -157,7 +157,8 @@ class _Machine:
     def _seconds(self, settings, network, plan, data, precision):
         """Of one run, from its start to its end."""
         learned = settings["epochs"] * len(data.train)
-        looked = settings["epochs"] * len(data.validation or ()) + len(data.test) * (3 if settings["test_shift"] else 1)
+        views = 1 + 2 * (settings["test_shift"] > 0) + settings["test_flip"]
+        looked = settings["epochs"] * len(data.validation or ()) + len(data.test) * views
         return _START + (learned + looked / _LOOK) / self._speed(settings, network, plan, data, precision)
 
     def _speed(self, settings, network, plan, data, precision):

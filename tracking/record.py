@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-TOP = ("epochs", "batch_size", "learning_rate", "seed", "select", "test_shift")
+TOP = ("epochs", "batch_size", "learning_rate", "seed", "select", "test_shift", "test_flip")
 # What does not decide a result: names, places, and defaults that `TOP` holds as they were taken.
 _IDLE = {
     "recipe": ("name", "preprocess", "epochs", "batch_size", "learning_rate"),

@@ -16,6 +16,7 @@ RULES = {
     "seed": whole(0),
     "select": one_of(SELECTS),
     "test_shift": whole(0),
+    "test_flip": FLAG,
     "plan": (
         lambda v: isinstance(v, bool) or v == "json" or str(v).endswith((".png", ".svg", ".pdf")),
         "true, false, json or the name of a .png, .svg or .pdf file",
@@ -54,7 +55,7 @@ RULES = {
 KEYS = {
     "": (
         "model pooling stride dropout input_dropout data recipe epochs batch_size learning_rate seed precision "
-        "select test_shift plan allow study rerun resume launcher checkpoints tracking"
+        "select test_shift test_flip plan allow study rerun resume launcher checkpoints tracking"
     ).split(),
     "pooling": "kind row".split(),
     "recipe": ["name", "epochs", "batch_size", "learning_rate"]
@@ -86,6 +87,9 @@ def resolve(config):
     for key, shift in {"recipe.shift": recipe["shift"], "test_shift": config["test_shift"]}.items():
         if shift >= smallest:
             raise UserError(f"`{key}` must be less than the image's {smallest} pixels. Received: {key}={shift}")
+
+    if config["test_flip"] and not data["augment"]["flip"]:
+        raise UserError(f"`test_flip`: pictures of {data['name']} mean something else when they are mirrored")
 
     recipe["flip"] = data["augment"]["flip"] and recipe["flip"]
     recipe["shift"] = recipe["shift"] if data["augment"]["shift"] else 0

@@ -125,16 +125,3 @@ def test_chosen_pictures():
 def test_what_cannot_be(more, told):
     with pytest.raises(ValueError, match=told):
         shift.consistency(brightness, pictures(), **more)
-
-
-def test_what_a_run_records_is_of_one_pair_of_shifts_an_image():
-    """The corner's classifier on pictures white above their middle: of the 9 shifts from 4 up to 4 down, it sees the
-    rows 4, 3, 2, 1, 0, 7, 6, 5, 4, of which four are white."""
-    images = np.zeros((400, 8, 8, 1), np.uint8)
-    images[:, :4] = 255
-    found = shift.measured(corner, images, np.ones(400, int), 4)
-    white = 4 / 9
-    assert found["shift_accuracy"] == pytest.approx(white, abs=0.05)
-    assert found["shift_consistency"] == pytest.approx(white**2 + (1 - white) ** 2, abs=0.07)
-    assert found["shift_consistency"] == shift.consistency(corner, images, 4)
-    assert shift.measured(corner, images, np.ones(400, int), 0) == {}

@@ -56,6 +56,8 @@ MISTAKES = [
     ("recipe.shift=40", ["`recipe.shift`", "32"]),
     ("test_shift=32", ["`test_shift`", "32 pixels"]),
     ("test_shift=-1", ["`test_shift`"]),
+    ("test_flip=2", ["`test_flip`"]),
+    ("data=digits test_flip=true", ["`test_flip`", "digits"]),
     ("checkpoints.days=soon", ["`checkpoints.days`", "days"]),
     ("tracking.artifacts=none", ["`tracking.artifacts`", "light"]),
     ("seed=4294967296", ["`seed`"]),

@@ -60,7 +60,7 @@ def test_seconds_are_of_training_and_looking(monkeypatch):
     """1,000 images for 3 epochs at 100 a second, and 3·100 + 200 looked at at 300 a second, and the start's second."""
     found = machine([(1000, 100.0)], monkeypatch)
     sets = SimpleNamespace(train=range(1000), validation=range(100), test=range(200))
-    settings = {"epochs": 3, "test_shift": 0}
+    settings = {"epochs": 3, "test_shift": 0, "test_flip": False}
     plan = SimpleNamespace(macs=1000, name="net")
     assert found._seconds(settings, NETWORK, plan, sets, "float32") == pytest.approx(1 + 30 + 500 / 300)
 

@@ -17,6 +17,7 @@ SETTINGS = {
     "seed": 0,
     "select": "last",
     "test_shift": 0,
+    "test_flip": False,
     "study": "one",
     "tracking": {"uri": "sqlite:///a.db"},
 }

@@ -70,18 +70,9 @@ def fit(
         size = sizes[epoch * len(sizes) // epochs]
         progress.begin_epoch(epoch)
         try:
-            for x, y in batches.epoch(epoch, so_far.steps):
-                so_far.add(*learn(shrunk(x, size), y))
-                progress.step(so_far.steps, so_far.accuracy)
-                so_far.images_per_second = progress.images_per_second()
-                look()
-            learn.synchronize()
-            metrics = {
-                "train_loss": so_far.loss,
-                "train_accuracy": so_far.accuracy,
-                "learning_rate": float(schedule((epoch + 1) * batches.steps - 1)),  # of the epoch's last step
-                "images_per_second": so_far.images_per_second,
-            }
+            _learn(learn, batches.epoch(epoch, so_far.steps), size, so_far, progress, look)
+            rate = float(schedule((epoch + 1) * batches.steps - 1))  # of the epoch's last step
+            metrics = {**so_far.metrics(), "learning_rate": rate}
             with learn.averaged():
                 if validation is not None:
                     metrics.update(_validate(judge, validation, look))
@@ -104,6 +95,16 @@ def fit(
     if select == "best":
         model.set_weights(best_weights)
     return history
+
+
+def _learn(learn, batches, size, so_far, progress, look):
+    """Learns from what is left of an epoch, whose pictures shrink to a part of their sides."""
+    for x, y in batches:
+        so_far.add(*learn(shrunk(x, size), y))
+        progress.step(so_far.steps, so_far.accuracy)
+        so_far.images_per_second = progress.images_per_second()
+        look()
+    learn.synchronize()
 
 
 def speed(model, recipe, batch_size, objective=None, seconds=2.0, clock=time.perf_counter):
@@ -155,6 +156,13 @@ class _Epoch:
         self.steps += 1
         self.loss += (loss - self.loss) / self.steps
         self.accuracy += (accuracy - self.accuracy) / self.steps
+
+    def metrics(self):
+        return {
+            "train_loss": self.loss,
+            "train_accuracy": self.accuracy,
+            "images_per_second": self.images_per_second,
+        }
 
 
 def _marking(on_step):

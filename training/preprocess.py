@@ -34,8 +34,11 @@ def check_sizes(model, parts):
     """
     height, width, channels = model.input_shape[1:]
     for part in parts[:-1]:
+        sides = round(height * part), round(width * part)
+        if not all(sides):
+            raise UserError(f"`recipe.sizes`: a part of {part:g} leaves no pixel of {height}×{width}")
         try:
-            assemble.resized(model, (round(height * part), round(width * part), channels))
+            assemble.resized(model, (*sides, channels))
         except UserError as error:
             raise UserError(f"`recipe.sizes`: {error}") from error
 

@@ -78,6 +78,7 @@ MISTAKES = [
     ("recipe.sizes=[1.5,1]", ["`recipe.sizes`"]),
     ("recipe.sizes=0.5", ["`recipe.sizes`"]),
     ("data=digits model=lenet recipe.sizes=[0.75,1]", ["`recipe.sizes`", "24×24", "fc1"]),
+    ("data=digits model=nin recipe.sizes=[0.01,1]", ["`recipe.sizes`", "0.01", "32×32"]),
     ("recipe.preprocess=3", ["`recipe.preprocess`"]),
     ("+recipe.momentun=3", ["`recipe.momentun`", "momentum"]),
     ("data.fraction=0", ["`data.fraction`"]),

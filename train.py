@@ -68,7 +68,7 @@ def train(settings, network, axes, plan, data, precision):
     params, tags = record(settings, network, axes, plan, data.digest, precision, keras.backend.backend(), typed)
     with signals.interrupting() as interrupts, checkpoint.of(settings, study.key(tags["identity"])) as checkpoints:
         kept = settings["tracking"]["artifacts"]
-        if done := study.reusable(uri, name_of_study, tags["identity"], settings["rerun"], kept):
+        if done := study.reusable(uri, name_of_study, tags["identity"], settings["rerun"], kept, checkpoints.trained):
             checkpoints.remove()
             print(f"{name}: done before, {done}")
             return {"found": True, "val_accuracy": done.metrics.get("val_accuracy"), **study.place(done)}

@@ -170,6 +170,7 @@ class Watch(Callback):
             self._keep(config, outcome["failed"])
             outcome = {"failed": str(outcome["failed"])}  # not every error can be sent from process to process
         job_return.return_value, job_return.status = outcome, JobStatus.COMPLETED
+        job_return.cfg = job_return.hydra_cfg = None  # Hydra keeps what all jobs of a sweep return until its end
         jobs.end(jobs.folder_of(config.hydra), outcome)
         if self.board:
             self.board.look()

@@ -5,6 +5,7 @@ import keras
 import pytest
 
 from convzoo.configs import command
+from convzoo.studies import watch
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,7 @@ def command_line(monkeypatch, capfd):
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
         monkeypatch.setattr(command, "_started", [])
         monkeypatch.setattr(command, "_failures", [])
+        monkeypatch.setattr(watch, "sweep", None)
         try:
             command.run(program.main, name)
             code = 0

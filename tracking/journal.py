@@ -50,8 +50,9 @@ class Journal:
         self.records, self.taken, self.run, self.experiment = [], 0, None, None
         self._files = 0
         # For the thread that delivers: why it cannot, whether the run waits for its first record, from when on it
-        # looks at the journal, when the store last heard of the run, of which epochs it has the metrics.
-        self.error, self.waited, self.due, self.beaten, self.epochs = None, False, 0.0, 0.0, None
+        # looks at the journal, when the store last heard of the run, of which epochs it has the metrics, where the
+        # run's files lie.
+        self.error, self.waited, self.due, self.beaten, self.epochs, self.repository = None, False, 0.0, 0.0, None, None
 
     @classmethod
     def new(cls, begin):
@@ -132,7 +133,7 @@ class Journal:
 
     def again(self):
         """From the first record on, as another run: the one that it was is another process's now."""
-        self.taken, self.run, self.experiment, self.epochs = 0, None, None, None
+        self.taken, self.run, self.experiment, self.epochs, self.repository = 0, None, None, None, None
         self._note()
 
     def remove(self):

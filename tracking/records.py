@@ -6,7 +6,7 @@ once. Params, tags, files and data sets are there once by their names.
 
 from . import lease
 from .result import search, serves
-from .store import experiment_of, mlflow_error
+from .store import experiment_of, mlflow_error, repository
 
 
 def begin(client, journal, before=False):
@@ -22,7 +22,7 @@ def begin(client, journal, before=False):
 
     Raises:
         OwnedError: another process makes the run, or made it meanwhile; not where the journal no longer waits for this.
-        UserError: the experiment was deleted.
+        UserError: the experiment was deleted, or the run's files would lie elsewhere than below its id.
     """
     record = journal.begin
     experiment = experiment_of(client, record["uri"], record["study"])
@@ -33,6 +33,7 @@ def begin(client, journal, before=False):
             run = _begin(client, experiment, record, alone=True)
     else:
         run = _begin(client, experiment, record, alone=False)
+    journal.repository = repository(client, run)
     batch(client, run, {"params": record["params"]})
     return run, experiment
 
@@ -100,7 +101,8 @@ def carry_out(client, journal, record, epochs):
     elif kind == "metrics" and not _holds(client, run, record):
         batch(client, run, record)
     elif kind == "file":
-        client.log_artifact(run, str(journal.file(record["file"])), record["folder"])
+        journal.repository = journal.repository or repository(client, run)
+        journal.repository.log_artifact(str(journal.file(record["file"])), record["folder"])
     elif kind == "data":
         _data(client, run, record)
     elif kind == "end":

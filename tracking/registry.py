@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import UserError
 from .run import MODEL
+from .store import repository
 
 _FACTS = "facts.json"
 _FOLDER = "served_model"
@@ -54,7 +55,7 @@ def register(run, name, class_names, image_shape, allow=()):
             if not run.client.search_registered_models(f"name = '{name}'"):
                 run.client.create_registered_model(name)
             place = f"{_FOLDER}/{secrets.token_hex(4)}"  # each version's own: what it needs may differ
-            run.client.log_artifacts(run.id, made, place)
+            repository(run.client, run.id).log_artifacts(str(made), place)
             source = f"{run.client.get_run(run.id).info.artifact_uri}/{place}"
             return run.client.create_model_version(name, source, run.id, description=_about(run)).version
         except mlflow.exceptions.MlflowException as error:

@@ -14,7 +14,7 @@ from .. import UserError
 from ..configs import foreign
 from . import EVERYDAY, delivery, environment, records
 from .journal import Journal
-from .store import check_recorded, mlflow_error, open_store
+from .store import check_recorded, mlflow_error, open_store, repository
 
 MODEL = "model.keras"
 
@@ -49,8 +49,9 @@ class Recorded:
 
     def files(self, paths, folder):
         """Logs files as artifacts in a folder."""
+        place = repository(self.client, self.id)
         for path in paths:
-            self.client.log_artifact(self.id, str(path), folder)
+            place.log_artifact(str(path), folder)
 
     def settings(self):
         """The resolved config of the run, as a plain mapping."""

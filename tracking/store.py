@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -135,6 +136,32 @@ def experiment_of(client, uri, study):
     return found.experiment_id
 
 
+def repository(client, run):
+    """MLflow's repository of a run's files, to write into.
+
+    The store says where it is, and may be a stranger's: it is below a folder of the run's own id, as MLflow's stores
+    have it, so that no file that was there before is written over. MLflow's client has no such rule, and keeps the
+    repositories of 1,024 runs.
+
+    Args:
+        client: MLflow's client.
+        run: MLflow's id of the run.
+
+    Raises:
+        UserError: it would be elsewhere.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    uri = client.get_run(run).info.artifact_uri
+    parts = urllib.parse.urlparse(uri)
+    path = parts.path if parts.scheme else uri
+    if not (re.fullmatch("[0-9a-f]{32}", run) and path.endswith(f"/{run}/artifacts")):
+        raise UserError(
+            f"a store must have the files of run {run:.40} in …/{run:.40}/artifacts. Received: {uri!r:.200}"
+        )
+    return get_artifact_repository(uri, client.tracking_uri)
+
+
 def _create(path):
     """Makes an empty store and puts it in place in one step: two processes that fill the tables of one tear it."""
     import mlflow
@@ -210,9 +237,8 @@ def is_strange(error):
 def one_line(error):
     """What is wrong, in at most a line."""
     text = str(error).strip() or type(error).__name__
-    if cause := re.search(
-        r"\[Errno -?\d+\] ([^'\")>]+)|(timed out|Remote end closed connection|too many \d+ error)", text
-    ):
+    ended = r"timed out|Remote end closed connection|Connection reset by peer|Broken pipe|too many \d+ error"
+    if cause := re.search(rf"\[Errno -?\d+\] ([^'\")>]+)|({ended})", text):
         return cause[1] or cause[2]  # within MLflow's words, within urllib3's
     if cause := re.search(r"\((?:\w+\.)+\w*Error\) ([^\n]+)", text):
         return cause[1]  # the database's, within SQLAlchemy's

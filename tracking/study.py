@@ -31,7 +31,7 @@ def results(uri, study, where=""):
         return search(client, experiment.experiment_id, where)
 
 
-def reusable(uri, study, identity, rerun=False, artifacts="light"):
+def reusable(uri, study, identity, rerun=False, artifacts="light", trained=False):
     """The newest finished `Result` of an identity that this version of the code made, or None.
 
     Runs of the everyday study, which belong to no question, are made whenever they are asked for. One of another
@@ -43,19 +43,27 @@ def reusable(uri, study, identity, rerun=False, artifacts="light"):
         identity: as `record` gives it.
         rerun: whether all are to be made again.
         artifacts: "full" where only one will do that kept its model.
+        trained: whether checkpoints lie there to the last epoch. Where runs are made again, the newest is then the one
+            that they are of: if it is finished, its process was killed as it closed it.
     """
-    if rerun or study == EVERYDAY:
+    again = rerun or study == EVERYDAY
+    if again and not trained:
         return None
     try:
         if _study(uri, study)[1] is None:
             return None
-        found = results(uri, study, f"attributes.status = 'FINISHED' and tags.identity = '{identity}'")
+        found = results(uri, study, f"tags.identity = '{identity}'")
     except AwayError:
         found = [
             result for each in journal.waiting(uri) if each.begin["study"] == study for result in [of_journal(each)]
         ]
-        return next((each for each in found if each.identity == identity and serves(each, artifacts)), None)
+        found = [each for each in found if each.identity == identity]
+        return next((each for each in found[: 1 if again else None] if serves(each, artifacts)), None)
     code = environment.code()
+    if again:
+        newest = [result for result in found if result.code == code][:1]
+        return next((result for result in newest if serves(result, artifacts)), None)
+    found = [result for result in found if result.status == "FINISHED"]
     if found and all(result.code != code for result in found):
         print(f"run {found[0].id} is of other code ({found[0].code[:7]}, not {code[:7]}) and is made again")
     found = [result for result in found if result.code == code]

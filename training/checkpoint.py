@@ -43,14 +43,16 @@ class Checkpoints:
         seconds: the least time between two, the last epoch apart; 0 keeps each epoch.
         forgets: whether what is there is forgotten on entering.
         clock: seconds, for tests.
+        epochs: how many the run has, if that is known.
 
     Raises:
         BusyError: on entering, another process is in it.
         UserError: the folder cannot be made or written to.
     """
 
-    def __init__(self, folder, seconds=30.0, forgets=False, clock=time.monotonic):
+    def __init__(self, folder, seconds=30.0, forgets=False, clock=time.monotonic, epochs=None):
         self.folder, self.seconds, self.forgets, self.clock = Path(folder), seconds, forgets, clock
+        self.epochs = epochs
         self.history = []  # of the epochs that were done, the metrics, a mapping each
         self._lock, self._left = None, False
 
@@ -105,6 +107,11 @@ class Checkpoints:
     def begun(self):
         """Whether the run was begun here and not ended: it was killed, be it before its first checkpoint."""
         return self._left or bool(self._found())
+
+    @property
+    def trained(self):
+        """Whether the checkpoint of the last epoch is there."""
+        return any(int(_NAME.fullmatch(path.name)[1]) == self.epochs for path in self._found())
 
     def read(self):
         """The newest intact checkpoint, as (arrays, facts), or None; `history` becomes what it was then."""
@@ -164,6 +171,9 @@ class Checkpoints:
 
     def remove(self):
         """Takes the folder away, and that of all runs if it was the last: the run is done."""
+        with contextlib.suppress(OSError):
+            for path in reversed(self._found()):  # the last epoch's says that the run is done until all else is gone
+                path.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
         self._remove_empty()
 
@@ -194,7 +204,8 @@ def of(settings, identity):
     directory = Path(where["directory"])
     if where["days"] is not None:
         clear_stale(directory, where["days"], but=identity)
-    return Checkpoints(directory / identity, where["seconds"], forgets=settings["resume"] == "never")
+    forgets = settings["resume"] == "never"
+    return Checkpoints(directory / identity, where["seconds"], forgets, epochs=settings["epochs"])
 
 
 def clear_stale(directory, days, but="", now=time.time):

@@ -20,3 +20,18 @@ def test_a_loss_that_is_no_number_ends_the_run(command_line, tmp_path, monkeypat
     assert run.info.status == "FAILED"
     assert run.data.metrics == {}
     assert "the loss is" in run.data.tags["failure"]
+
+
+def test_the_other_runs_of_a_sweep_go_on(command_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    words = ["-m", "model=lenet", "data=digits", "data.fraction=0.3", "epochs=1", "precision=float32", "study=mine"]
+    code, out, errors = command_line(train, [*words, f"tracking.uri={uri}", "learning_rate=1e30,0.01"])
+    assert code == 2
+    assert errors.splitlines()[-1] == "error: 1 of 2 runs failed"
+    assert "── 1 of 2 done, 1 failed" in out
+    client = mlflow.MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    found = {float(run.data.params["learning_rate"]): run.info.status for run in runs}
+    assert found == {1e30: "FAILED", 0.01: "FINISHED"}
+    assert not (tmp_path / "checkpoints").exists()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from fault_processes import Command, Process, Store, Writer, lines
-from small_run import WORDS, Aimed, assert_nothing_was_lost
+from small_run import EPOCHS, KEPT, STEPS, WORDS, Aimed, assert_nothing_was_lost
 
 CODES = {"INT": 130, "TERM": 143, "HUP": 129}
 # signal, moment, where the next command goes on
@@ -59,6 +59,31 @@ def test_the_second_ends_at_once(place, whole, names):
     assert run.info.status == "KILLED"
     assert lines(Command(place, *words).end(), "going on after epoch 1")
     assert_nothing_was_lost(place, uri, names, whole)
+
+
+@pytest.mark.slow
+def test_one_before_the_first_step(place, whole):
+    """It waits for that step, which TensorFlow compiles first, and ends behind it."""
+    uri, words = f"sqlite:///{place}/mlflow.db", (*WORDS, "study=first")
+    ended(Aimed(place, "TERM", ("before", "convzoo.training.step:Step.__call__", 1), *words), 143)
+    assert [run.info.status for run in Store(uri).runs("first")] == ["KILLED"]
+    assert lines(Command(place, *words).end(), "going on after epoch 0 and 1 step")
+    assert_nothing_was_lost(place, uri, "first", whole)
+
+
+@pytest.mark.slow
+def test_one_ends_a_sweep_and_the_same_command_goes_on(place):
+    uri, words = f"sqlite:///{place}/mlflow.db", ("-m", *WORDS, "study=swept", "seed=1,2,3")
+    step = EPOCHS * STEPS + 57  # of the second run
+    ended(Aimed(place, "INT", ("after", "convzoo.training.step:Step.__call__", step), *words), 130)
+    assert [run.info.status for run in Store(uri).runs("swept")] == ["FINISHED", "KILLED"]
+    text = Command(place, *words).end()
+    assert text.count(": done before, test accuracy") == 1
+    assert lines(text, "going on after epoch 1 and 17 steps")
+    runs = Store(uri).runs("swept")
+    assert [run.data.params["seed"] for run in runs] == ["1", "2", "3"]
+    for run in runs:
+        Store(uri).assert_whole(run, EPOCHS, KEPT)
 
 
 WAITS = """if True:

@@ -4,7 +4,7 @@ import random
 import time
 
 import pytest
-from fault_processes import Command
+from fault_processes import Command, Store, lines
 from small_run import BEGUN, WORDS, Aimed, assert_nothing_was_lost
 
 MOMENTS = {
@@ -60,6 +60,24 @@ def test_aimed(place, whole, part):
         Aimed(place, "KILL", moment, *WORDS, f"study={part}").end(-9)
     Command(place, *WORDS, f"study={part}").end()
     assert_nothing_was_lost(place, f"sqlite:///{place}/mlflow.db", part, whole)
+
+
+@pytest.mark.slow
+def test_an_everyday_run_that_is_killed_while_it_is_closed(place, whole):
+    """The same command finds that run, where it would make a new one each time; not one before."""
+    uri = f"sqlite:///{place}/mlflow.db"
+    Command(place, *WORDS).end()
+    Aimed(place, "KILL", ("before", "mlflow:MlflowClient.set_terminated", 1), *WORDS).end(-9)
+    for moment in (
+        ("before", "convzoo.training.checkpoint:Checkpoints.remove", 1),
+        ("before", "pathlib:Path.unlink", 2),
+    ):
+        text = Aimed(place, "KILL", moment, *WORDS).end(-9)
+    assert not lines(text, "going on")
+    assert lines(Command(place, *WORDS).end(), "done before")
+    assert [run.info.status for run in Store(uri).runs()] == ["FINISHED"] * 2
+    Store(uri).client.delete_run(Store(uri).runs()[0].info.run_id)
+    assert_nothing_was_lost(place, uri, "convzoo", whole)
 
 
 @pytest.mark.slow

@@ -62,6 +62,18 @@ def test_everyday_runs_are_made_again(uri):
     assert study.reusable(uri, EVERYDAY, "i") is None
 
 
+def test_of_a_run_that_was_being_closed_the_end_is_found_where_runs_are_made_again(uri):
+    """Its checkpoints lie there to the last epoch, and the newest run is the one that they are of."""
+    assert study.reusable(uri, EVERYDAY, "i", trained=True) is None
+    done = finished(uri, EVERYDAY)
+    finished(uri, EVERYDAY, "other")
+    assert study.reusable(uri, EVERYDAY, "i", trained=True).id == done
+    assert study.reusable(uri, EVERYDAY, "i", rerun=True, trained=True).id == done
+    with pytest.raises(KeyboardInterrupt), Run(uri, EVERYDAY, "a run", {"seed": 0}, {"identity": "i"}):
+        raise KeyboardInterrupt
+    assert study.reusable(uri, EVERYDAY, "i", trained=True) is None  # they are of the one that was stopped
+
+
 def test_a_run_of_other_code_is_told_and_made_again(uri, capsys):
     finished(uri, "mine", code="0123456789")
     assert study.reusable(uri, "mine", "i") is None

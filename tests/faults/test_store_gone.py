@@ -190,7 +190,7 @@ def test_a_locked_store_gets_all_once_it_is_free(tmp_path, uri):
 def test_a_store_on_a_full_disk_gets_all_once_there_is_room(tmp_path, small, empty):
     shutil.copy(empty, small)
     uri = f"sqlite:///{small}/mlflow.db"
-    writer = Writer(tmp_path, uri, epochs=600, pause=0.01)
+    writer = Writer(tmp_path, uri, epochs=600, pause=0.03)  # slowly: what waits has to arrive before its end
     writer.until("^begun")
     with (small / "filling").open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):

@@ -146,7 +146,7 @@ def _one_line(error, name):
     if isinstance(error, OverrideParseException):
         return f"`{error.override}` is not of the form key=value"
     text = str(error)
-    if "Config group override must be a string" in text:
+    if "Config group override must be a string" in text or "is not iterable" in text:  # of a list of what is no word
         groups = [
             word for word in sys.argv[1:] if (Path(__file__).parent / word.lstrip("+~").partition("=")[0]).is_dir()
         ]

@@ -13,7 +13,7 @@ MOMENTS = {
         ("half", "journal.jsonl", 1),
         ("before", "mlflow:MlflowClient.create_run", 1),
         ("after", "mlflow:MlflowClient.create_run", 1),
-        ("after", "mlflow:MlflowClient.log_artifact", 1),
+        ("after", "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository.log_artifact", 1),
         ("before", "convzoo.training.step:Step.__call__", 1),
     ],
     "epoch": [

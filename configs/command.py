@@ -146,11 +146,12 @@ def _one_line(error, name):
     if isinstance(error, OverrideParseException):
         return f"`{error.override}` is not of the form key=value"
     text = str(error)
-    if "Config group override must be a string" in text or "is not iterable" in text:  # of a list of what is no word
+    if "Config group override must be a string" in text or isinstance(error, TypeError):  # of a list of no words
         groups = [
             word for word in sys.argv[1:] if (Path(__file__).parent / word.lstrip("+~").partition("=")[0]).is_dir()
         ]
-        return f"`{' '.join(groups)}`: a config is chosen by its name, a word. {text}"
+        if groups:
+            return f"`{' '.join(groups)}`: a config is chosen by its name, a word. {text}"
     if match := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
         return f"`{match[1]}`: there is no such key; {_nearest(match[1], _keys(name))}"
     if match := re.search(r"An item is already at '([^']+)'", text):

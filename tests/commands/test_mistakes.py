@@ -13,6 +13,7 @@ MISTAKES = [
     ("model=lenet,nin", ["`model=lenet,nin`", "-m"]),
     ("model=null", ["Config group"]),
     ("model=[1,2]", ["`model=[1,2]`", "a word"]),
+    ("model=[[1]]", ["`model=[[1]]`", "a word"]),
     ("recipe=[null]", ["`recipe=[null]`"]),
     ("model={a:1}", ["`model"]),
     ("~model", ["`model`", "missing"]),

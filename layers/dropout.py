@@ -5,7 +5,7 @@ from . import fused
 
 @keras.saving.register_keras_serializable(package="convzoo")
 class Dropout(keras.layers.Dropout):
-    """Keras's `Dropout`, in a third of the time on TensorFlow, and at its rate in half precision.
+    """Keras's `Dropout`, in less than half the time on TensorFlow, and at its rate in half precision.
 
     The same arguments. Keras draws a uniform number for each value, in the value's dtype: of bfloat16's 128 it drops
     26, so a rate of 0.2 is one of 0.203, while what stays is divided by 0.8. Here TensorFlow draws 16 bits for a value

@@ -45,7 +45,7 @@ def test_neighbours_rows_and_steps_are_drawn_apart():
     layer = Dropout(0.5, seed=0)
     kept = [run(layer, ONES) != 0 for _ in range(2)]
     least, most = binom.interval(1 - 1e-6, ONES.size // 2, 0.5)
-    first, second = kept[0].reshape(-1)[:-1:2], kept[0].reshape(-1)[1::2]  # the two halves of a drawn word
+    first, second = kept[0].reshape(-1)[:-1:2], kept[0].reshape(-1)[1::2]  # neighbours within a drawn word
     assert least <= (first == second).sum() <= most
     for one, other in ((kept[0][:500], kept[0][500:]), (kept[0][:500], kept[1][:500])):
         assert least <= (one == other).sum() <= most

@@ -103,18 +103,24 @@ class Batches:
             pictures[outside] = 0
         return pictures, y
 
-    def epoch(self, epoch, done=0):
-        """Iterates over an epoch's batches but the first `done`; the next is made while the last is learned from."""
-        with ThreadPoolExecutor(1) as worker:
-            coming = worker.submit(self._batch, epoch, done) if done < self.steps else None
-            for step in range(done + 1, self.steps + 1):
-                batch = coming.result()
-                if step < self.steps:
-                    coming = worker.submit(self._batch, epoch, step)
-                yield batch
+    def epoch(self, epoch, done=0, ready=lambda x, y: (x, y)):
+        """Iterates over an epoch's batches but the first `done`; the next is made while the last is learned from.
 
-    def _batch(self, epoch, step):
-        return self.apply(self.decide(epoch, step))
+        Args:
+            epoch, done: from 0.
+            ready: what makes of pictures and labels that which is learned from.
+        """
+
+        def batch(step):
+            return ready(*self.apply(self.decide(epoch, step)))
+
+        with ThreadPoolExecutor(1) as worker:
+            coming = worker.submit(batch, done) if done < self.steps else None
+            for step in range(done + 1, self.steps + 1):
+                found = coming.result()
+                if step < self.steps:
+                    coming = worker.submit(batch, step)
+                yield found
 
 
 def _outside(positions, size):

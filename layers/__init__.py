@@ -33,6 +33,7 @@ from .max_pooling2d import MaxPooling2D
 from .maxout import Maxout
 from .mixed_pooling2d import MixedPooling2D
 from .mlp_conv2d import MLPConv2D
+from .normalization import Normalization
 from .partially_connected2d import PartiallyConnected2D
 from .primary_capsules import PrimaryCapsules
 from .rbf_output import RBFOutput
@@ -85,6 +86,7 @@ __all__ = [
     "MaxPooling2D",
     "Maxout",
     "MixedPooling2D",
+    "Normalization",
     "PartiallyConnected2D",
     "PrimaryCapsules",
     "RBFOutput",

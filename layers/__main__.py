@@ -13,8 +13,8 @@ GROUPS = {
     "AdaptivePolyphasePooling2D ChannelPooling2D Maxout",
     "Layers made of layers": "Branches Residual Repeat DenselyConnected",
     "Modules that papers name": "ConvNormActivation Inception Fire InvertedResidual ShuffleUnit FractalBlock",
-    "Normalization and activation": "BatchNormalization LocalResponseNormalization GlobalContrastNormalization "
-    "ZCAWhitening GELU ScaledTanh Squash RBFOutput",
+    "Normalization and activation": "BatchNormalization LocalResponseNormalization Normalization "
+    "GlobalContrastNormalization ZCAWhitening GELU ScaledTanh Squash RBFOutput",
     "Channels, depth and chance": "ChannelPadding ChannelShuffle SqueezeExcite Dropout StochasticDepth",
     "Capsules": "PrimaryCapsules RoutingCapsules CapsuleLengths CapsuleDecoder CapsuleMarginLoss",
 }

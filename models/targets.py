@@ -33,6 +33,7 @@ PREPROCESSING = {
         "keras.layers.Normalization",
         "keras.layers.Rescaling",
         "convzoo.layers.GlobalContrastNormalization",
+        "convzoo.layers.Normalization",
         "convzoo.layers.ZCAWhitening",
     )
 }

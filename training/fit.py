@@ -70,7 +70,7 @@ def fit(
         size = sizes[epoch * len(sizes) // epochs]
         progress.begin_epoch(epoch)
         try:
-            _learn(learn, batches.epoch(epoch, so_far.steps), size, so_far, progress, look)
+            _learn(learn, batches.epoch(epoch, so_far.steps, _ready(size)), so_far, progress, look)
             rate = float(schedule((epoch + 1) * batches.steps - 1))  # of the epoch's last step
             metrics = {**so_far.metrics(), "learning_rate": rate}
             with learn.averaged():
@@ -97,10 +97,15 @@ def fit(
     return history
 
 
-def _learn(learn, batches, size, so_far, progress, look):
-    """Learns from what is left of an epoch, whose pictures shrink to a part of their sides."""
+def _ready(size):
+    """What makes a batch one of the backend's tensors, its pictures shrunk to a part of their sides."""
+    return lambda x, y: (keras.ops.convert_to_tensor(shrunk(x, size)), keras.ops.convert_to_tensor(y))
+
+
+def _learn(learn, batches, so_far, progress, look):
+    """Learns from what is left of an epoch."""
     for x, y in batches:
-        so_far.add(*learn(shrunk(x, size), y))
+        so_far.add(*learn(x, y))
         progress.step(so_far.steps, so_far.accuracy)
         so_far.images_per_second = progress.images_per_second()
         look()

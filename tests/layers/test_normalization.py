@@ -1,0 +1,64 @@
+"""Against Keras's own, and against the definition."""
+
+import keras
+import numpy as np
+import pytest
+
+from convzoo.layers import Normalization
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 3, 2), dtype=np.uint8)
+MEANS, VARIANCES = [100.0, 3.0], [49.0, 0.25]
+
+
+def numbers(tensor):
+    return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"mean": MEANS, "variance": VARIANCES},
+        {"mean": 7, "variance": 0},
+        {"invert": True},
+        {"axis": 1},
+        {"axis": None},
+        {"axis": (2, 3)},
+        {"dtype": "mixed_bfloat16"},
+    ],
+    ids=str,
+)
+def test_values_are_keras_s(arguments):
+    layers = Normalization(**arguments), keras.layers.Normalization(**arguments)
+    if "mean" not in arguments:
+        for layer in layers:
+            layer.adapt(IMAGES.astype("float32"))
+    ours, theirs = (layer(IMAGES) for layer in layers)
+    assert keras.backend.standardize_dtype(ours.dtype) == keras.backend.standardize_dtype(theirs.dtype)
+    rounding = 0.02 if "dtype" in arguments else 1e-6
+    np.testing.assert_allclose(numbers(ours), numbers(theirs), rtol=rounding, atol=rounding)
+
+
+def test_an_adapted_layer_gives_every_channel_mean_0_and_deviation_1():
+    layer = Normalization()
+    layer.adapt(iter([IMAGES[:3].astype("float32"), IMAGES[3:].astype("float32")]))
+    pixels = numbers(layer(IMAGES)).reshape(-1, 2)
+    np.testing.assert_allclose(pixels.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(pixels.std(0), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(None, None, 2), (4, 3, 2)])
+def test_images_of_any_size(shape):
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, Normalization(mean=MEANS, variance=VARIANCES)(inputs))
+    assert model.output_shape == (None, *shape)
+    expected = (IMAGES.astype("float32") - MEANS) / np.sqrt(VARIANCES)
+    np.testing.assert_allclose(model.predict(IMAGES, verbose=0), expected, rtol=1e-6)
+
+
+def test_within_a_tf_data_pipeline():
+    tf = pytest.importorskip("tensorflow")
+    layer = Normalization(mean=MEANS, variance=VARIANCES)
+    layer.build((None, 4, 3, 2))
+    (found,) = tf.data.Dataset.from_tensors(IMAGES).map(layer)
+    np.testing.assert_allclose(found.numpy(), (IMAGES.astype("float32") - MEANS) / np.sqrt(VARIANCES), rtol=1e-6)

@@ -1,6 +1,5 @@
 """Evaluates a recorded run, answers a picture, or reports a study: `python evaluate.py run=latest`, `… study=NAME`."""
 
-from functools import partial
 from pathlib import Path
 
 import hydra
@@ -70,14 +69,14 @@ def test_again(config, run, model, data_config):
     from convzoo.analysis.run_report import RunReport
     from convzoo.data import load
     from convzoo.tracking.store import how_to_open
-    from convzoo.training import fit
+    from convzoo.training.scores import Scores
 
     data = load(data_config)
     print(data.source)
     if not run.tested_on(data.test):
         print("warning: these test images are not the ones that the run recorded", flush=True)
     options = {key: config[key] for key in ("shift", "images", "border", "image_index")}
-    report = RunReport(run.name, data, model, partial(fit.scores, model), loss=run.own_loss(), **options)
+    report = RunReport(run.name, data, model, Scores(model), loss=run.own_loss(), **options)
     figures = report.figures()
     files = {"report.html": report.html(figures), "report.txt": f"{report}\n", "equivariance.csv": report.csv()}
     folder = write(Path("reports") / run.id, files | figures)
@@ -91,10 +90,10 @@ def answer(file, run, model, data_config):
     from convzoo.analysis.page import write
     from convzoo.analysis.run_report import Answer
     from convzoo.data import files
-    from convzoo.training import fit
+    from convzoo.training.scores import Scores
 
     image = files.picture(file, data_config["image_shape"])
-    scores = fit.scores(model, image[None])[0]
+    scores = Scores(model)(image[None])[0]
     found = Answer(f"{run.name}: {file}", model, image, scores, data_config["class_names"], run.own_loss())
     figures = found.figures()
     made = {"report.html": found.html(figures), "request.json": found.request(), **figures}

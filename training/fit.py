@@ -11,9 +11,8 @@ from ..models.objective import make
 from . import backend
 from .optimizer import make_optimizer, make_schedule
 from .progress import Progress
+from .scores import Scores
 from .step import SmoothedCrossentropy, Step
-
-_BATCH = 250  # images at a time where nothing is learned; a thousand take more memory than training
 
 
 def fit(
@@ -25,6 +24,7 @@ def fit(
     learning_rate,
     epochs,
     objective=None,
+    scores=None,
     select="last",
     checkpoints=None,
     on_step=lambda: None,
@@ -42,6 +42,7 @@ def fit(
         learning_rate: the schedule's highest rate.
         epochs: passes over the batches.
         objective: `convzoo.models.objective.Objective`; None is the cross-entropy of the scores.
+        scores: `convzoo.training.scores.Scores` of the model; None makes one.
         select: "last" keeps the last epoch's weights, "best" those of the highest validation accuracy, the earliest
             of equals.
         checkpoints: `convzoo.training.checkpoint.Checkpoints`, entered, or None.
@@ -55,8 +56,8 @@ def fit(
     schedule, smoothing = make_schedule(recipe, learning_rate, epochs, batches.steps), recipe.get("label_smoothing")
     objective = objective or make(model)
     learned = objective._replace(loss=SmoothedCrossentropy(smoothing)) if smoothing else objective
-    learn, judge = Step(model, learned, make_optimizer(recipe, schedule)), _judge(model, objective.loss)
-    sizes = recipe.get("sizes") or [1]
+    learn = Step(model, learned, make_optimizer(recipe, schedule))
+    sizes, scores = recipe.get("sizes") or [1], scores or Scores(model)
     best_accuracy, best_weights, so_far, look = -1.0, None, _Epoch(), _marking(on_step)
     history = checkpoints.history if checkpoints else []
     if held := checkpoints and checkpoints.read():
@@ -75,7 +76,7 @@ def fit(
             metrics = {**so_far.metrics(), "learning_rate": rate}
             with learn.averaged():
                 if validation is not None:
-                    metrics.update(_validate(judge, validation, look))
+                    metrics.update(_validate(scores, objective.loss, validation, look))
                 if select == "best" and metrics["val_accuracy"] > best_accuracy:
                     best_accuracy = metrics["val_accuracy"]
                     best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights' own
@@ -207,52 +208,10 @@ def _restore(learn, arrays, facts):
     return facts["best_accuracy"], rest[facts["states"] :] or None, _Epoch(**facts["so_far"])
 
 
-def _judge(model, loss):
-    """A second model over the same layers, for `evaluate`: what is saved knows nothing of it."""
-    judge = keras.Model(model.input, model.output)
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    judge.compile(loss=loss, metrics=[accuracy], jit_compile=keras.backend.backend() == "jax")
-    return judge
-
-
-def _validate(judge, validation, look):
+def _validate(scores, loss, validation, look):
     """Loss and accuracy on the validation part."""
-    states, between = backend.random_states(), _Between(look)
-    found = judge.evaluate(
-        validation.x, validation.y, batch_size=_BATCH, verbose=0, return_dict=True, callbacks=[between]
-    )
-    backend.set_random_states(states)  # torch draws when a model is built by its first look
-    between.check()
-    return {f"val_{name}": float(found[name]) for name in ("loss", "accuracy")}
-
-
-class _Between(keras.callbacks.Callback):
-    """Calls a function between two batches; an interrupt that it raises ends them, and `check` raises it then.
-
-    Within Keras's loop, on JAX, the model's variables are empty.
-    """
-
-    def __init__(self, look):
-        super().__init__()
-        self.look, self.stop = look, None
-
-    def on_test_batch_end(self, batch, logs=None):
-        try:
-            self.look()
-        except KeyboardInterrupt as stop:
-            self.stop = stop
-            self.model.stop_evaluating = self.model.stop_predicting = True
-
-    on_predict_batch_end = on_test_batch_end
-
-    def check(self):
-        if self.stop:
-            raise self.stop
-
-
-def scores(model, images, on_batch=lambda: None):
-    """Class scores of images, shape (n, classes); `on_batch` is called between two batches, as `fit`'s `on_step`."""
-    between = _Between(on_batch)
-    found = model.predict(images, batch_size=_BATCH, verbose=0, callbacks=[between])
-    between.check()
-    return found
+    found = scores(validation.x, look)
+    return {
+        "val_loss": float(loss(validation.y, found)),
+        "val_accuracy": float(np.mean(np.argmax(found, -1) == validation.y)),
+    }

@@ -6,7 +6,7 @@ import pytest
 
 from convzoo.analysis import inside
 from convzoo.models import planning
-from convzoo.training import fit
+from convzoo.training.scores import Scores
 
 NETWORKS = ["lenet", "resnet20", "squeezenet_cifar"]
 
@@ -39,7 +39,7 @@ def test_the_way_through_the_layers_is_the_models(network, noise, name):
     model, plan = network(name)
     images = noise(5, model.input.shape[1:])
     (scores,) = inside.outputs(model, plan, images, [plan.rows[-1]])
-    np.testing.assert_allclose(scores, fit.scores(model, images), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores, Scores(model)(images), rtol=1e-4, atol=1e-5)
 
 
 def test_layers_inside_of_others_give_what_they_give_by_themselves(network, noise):

@@ -12,6 +12,7 @@ from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.models import assemble, names, objective, plan, saved, zoo
 from convzoo.training import fit, preprocess
+from convzoo.training.scores import Scores
 
 RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=5e-4, warmup=0.0, boundaries=[], schedule="constant")
 
@@ -65,6 +66,6 @@ def test_it_trains_saves_and_loads(name, tmp_path):
     assert np.isfinite(metrics[0]["train_loss"])
     assert any((old != new).any() for old, new in zip(before, model.get_weights(), strict=True))
     model.save(tmp_path / "model.keras")
-    scores = fit.scores(model, images.x)
+    scores = Scores(model)(images.x)
     assert scores.shape == (2, classes)
-    np.testing.assert_allclose(fit.scores(saved.load(tmp_path / "model.keras"), images.x), scores, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(Scores(saved.load(tmp_path / "model.keras"))(images.x), scores, rtol=1e-4, atol=1e-4)

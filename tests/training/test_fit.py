@@ -11,8 +11,9 @@ from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.models.assemble import assemble
 from convzoo.models.objective import Objective
-from convzoo.training.fit import fit, scores, seconds, shrunk, speed
+from convzoo.training.fit import fit, seconds, shrunk, speed
 from convzoo.training.preprocess import fit_front, fit_rows
+from convzoo.training.scores import Scores
 from convzoo.training.step import Step
 
 RECIPE = dict(momentum=0.9, nesterov=False, weight_decay=0.0, warmup=0.0, boundaries=[], schedule="constant")
@@ -61,7 +62,7 @@ def test_it_learns_and_reports_every_epoch():
     assert last["learning_rate"] == pytest.approx(0.1)
     assert last["images_per_second"] > 0
     held_out = bright_or_dark(100, 3)
-    assert (scores(model, held_out.x).argmax(axis=1) == held_out.y).all()
+    assert (Scores(model)(held_out.x).argmax(axis=1) == held_out.y).all()
 
 
 def test_train_metrics_are_those_of_the_whole_epoch():
@@ -69,7 +70,7 @@ def test_train_metrics_are_those_of_the_whole_epoch():
     model = network()
     _, metrics = train(model, epochs=1, learning_rate=1e-12)[0]
     pictures = bright_or_dark(64, 1)
-    right = scores(model, pictures.x).argmax(axis=1) == pictures.y
+    right = Scores(model)(pictures.x).argmax(axis=1) == pictures.y
     assert metrics["train_accuracy"] == pytest.approx(right.mean())
     assert right[:16].mean() != right.mean()  # no single batch says it
 
@@ -124,7 +125,7 @@ def test_best_keeps_the_weights_of_the_best_epoch():
     history = train(model, epochs=8, learning_rate=30.0, select="best")
     accuracies = [metrics["val_accuracy"] for _, metrics in history]
     held_out = bright_or_dark(32, 2)
-    kept = (scores(model, held_out.x).argmax(axis=1) == held_out.y).mean()
+    kept = (Scores(model)(held_out.x).argmax(axis=1) == held_out.y).mean()
     assert min(accuracies) < max(accuracies)
     assert kept == pytest.approx(max(accuracies))
 
@@ -133,7 +134,7 @@ def test_last_keeps_the_last_weights():
     model = network()
     history = train(model, epochs=3, learning_rate=0.02)
     held_out = bright_or_dark(32, 2)
-    kept = (scores(model, held_out.x).argmax(axis=1) == held_out.y).mean()
+    kept = (Scores(model)(held_out.x).argmax(axis=1) == held_out.y).mean()
     assert kept == pytest.approx(history[-1][1]["val_accuracy"])
 
 

@@ -1,0 +1,61 @@
+"""Against Keras's own `predict`."""
+
+import keras
+import numpy as np
+import pytest
+
+from convzoo.training.scores import Scores
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (530, 5, 4, 2), dtype=np.uint8)
+
+
+def network(policy="float32"):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((5, 4, 2), dtype="uint8")
+    layers = keras.layers
+    rows = [
+        layers.Rescaling(1 / 255),
+        layers.Conv2D(6, 3, dtype=policy),
+        layers.BatchNormalization(dtype=policy),
+        layers.Dropout(0.5, dtype=policy),
+        layers.Flatten(dtype=policy),
+        layers.Dense(3, dtype=policy),
+    ]
+    values = inputs
+    for row in rows:
+        values = row(values)
+    return keras.Model(inputs, values)
+
+
+@pytest.mark.parametrize("count", [1, 7, 250, 530])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_scores_are_those_of_predict(count, policy):
+    model = network(policy)
+    found = Scores(model)(IMAGES[:count])
+    assert found.dtype == np.float32
+    rounding = 1e-5 if policy == "float32" else 0.02
+    expected = model.predict(IMAGES[:count], verbose=0).astype("float32")
+    np.testing.assert_allclose(found, expected, rtol=rounding, atol=rounding)
+
+
+def test_weights_that_have_changed_are_seen():
+    model = network()
+    scores = Scores(model)
+    before = scores(IMAGES[:3])
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    after = scores(IMAGES[:3])
+    assert np.abs(after - before).min() > 0
+    np.testing.assert_allclose(after, model.predict(IMAGES[:3], verbose=0), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_called_between_two_batches_may_end_it():
+    seen = []
+
+    def look():
+        seen.append(1)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Scores(network())(IMAGES, look)
+    assert len(seen) == 2

@@ -144,6 +144,8 @@ def pytorch(network, fast=False, compiled=False, **_):
     """A script as one writes it, with augmentation and validation: float32, contiguous."""
     import torch
 
+    from convzoo.training.backend import processor_has_bfloat16
+
     from . import networks
 
     generator = torch.Generator().manual_seed(0)
@@ -157,7 +159,7 @@ def pytorch(network, fast=False, compiled=False, **_):
     if compiled:
         model = torch.compile(model)
     optimizer = torch.optim.SGD(model.parameters(), 0.02, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    cast = torch.autocast("cpu", torch.bfloat16, enabled=fast)
+    cast = torch.autocast("cpu", torch.bfloat16, enabled=fast and processor_has_bfloat16())
     ends = []
     for _ in range(EPOCHS):
         model.train()
@@ -179,7 +181,7 @@ def pytorch(network, fast=False, compiled=False, **_):
 
 
 def pytorch_fast(network, **_):
-    """bfloat16 by autocast, channels last, threads that do not spin."""
+    """bfloat16 by autocast where the processor has it, channels last, threads that do not spin."""
     return pytorch(network, fast=True)
 
 

@@ -34,6 +34,7 @@ from .maxout import Maxout
 from .mixed_pooling2d import MixedPooling2D
 from .mlp_conv2d import MLPConv2D
 from .normalization import Normalization
+from .partial_identity import PartialIdentity
 from .partially_connected2d import PartiallyConnected2D
 from .primary_capsules import PrimaryCapsules
 from .rbf_output import RBFOutput
@@ -87,6 +88,7 @@ __all__ = [
     "Maxout",
     "MixedPooling2D",
     "Normalization",
+    "PartialIdentity",
     "PartiallyConnected2D",
     "PrimaryCapsules",
     "RBFOutput",

@@ -7,7 +7,7 @@ from convzoo import layers
 
 GROUPS = {
     "Convolution": "Conv2D StridedConv2D LocallyConnected2D LocallyConnected1D PartiallyConnected2D MLPConv2D "
-    "WhitenedConv2D FullyConnected",
+    "WhitenedConv2D FullyConnected PartialIdentity",
     "Pooling": "MaxPooling2D AveragePooling2D LpPooling2D L2Pooling2D WeightedAveragePooling2D TrainableSubsampling2D "
     "StochasticPooling2D MixedPooling2D FractionalMaxPooling2D BlurPooling2D MaxBlurPooling2D "
     "AdaptivePolyphasePooling2D ChannelPooling2D Maxout",

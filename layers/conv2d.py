@@ -12,6 +12,7 @@ from .padding import (
     pad_amounts_2d,
     pad_images,
 )
+from .partial_identity import PartialIdentity
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -37,7 +38,7 @@ class Conv2D(keras.layers.Conv2D):
         padding_mode: what stands in the added cells: `"zeros"`, `"reflect"` (mirrored, the border cell
             not repeated), `"circular"` (the other side) or `"replicate"` (the border cell).
         **kwargs: the other arguments of `keras.layers.Conv2D`: initializers, regularizers, constraints,
-            `name`, `dtype`, …
+            `name`, `dtype`, …; `kernel_initializer="identity"` is a `PartialIdentity`, of one group.
 
     Input shape:
         (batch, height, width, channels), or (batch, channels, height, width) for `"channels_first"`.
@@ -77,6 +78,12 @@ class Conv2D(keras.layers.Conv2D):
         if not (filters is None and self._filters_may_be_none):
             filters = check_positive_int("filters", filters)
         padding = check_padding(padding, self._words)
+        if kwargs.get("kernel_initializer") == "identity":
+            if groups != 1:
+                raise ValueError(
+                    f"`groups` must be 1 for kernels that begin as the identity. Received: groups={groups}"
+                )
+            kwargs["kernel_initializer"] = PartialIdentity()
         super().__init__(
             filters=filters,
             kernel_size=check_pair("kernel_size", kernel_size),

@@ -129,6 +129,11 @@ def has_bfloat16():
     capability = _gpu_capability(keras.backend.backend())
     if capability is not None:
         return capability >= 8  # NVIDIA's Ampere was the first
+    return processor_has_bfloat16()
+
+
+def processor_has_bfloat16():
+    """Whether the processor multiplies bfloat16 in hardware."""
     return bool({"amx_bf16", "avx512_bf16"} & _processor_flags())
 
 

@@ -16,7 +16,7 @@ from keras import ops
 from .. import layers as ours
 from .peers import DenseLocal, LoopLocal, SparseLocal, chain, local_response_normalization, mean_of
 
-IMAGES, MAPS = (64, 32, 32, 64), (64, 12, 12, 32)
+IMAGES, MAPS, PICTURES = (64, 32, 32, 64), (64, 12, 12, 32), (256, 32, 32, 3)
 
 
 def averages(*window, of=ops.square):
@@ -68,10 +68,14 @@ def pairs():
     yield "ChannelPooling2D 2", IMAGES, ours.ChannelPooling2D(2), theirs.MaxPooling2D((1, 2))
     yield "Maxout 2", IMAGES, ours.Maxout(2), theirs.MaxPooling2D((1, 2))
     yield "LocalResponseNormalization", IMAGES, ours.LocalResponseNormalization(), local_response_normalization()
+    yield "BatchNormalization", IMAGES, ours.BatchNormalization(), theirs.BatchNormalization()
+    known = dict(mean=[125.3, 123.0, 113.9], variance=[3969.0, 3844.0, 4469.0])
+    yield "Normalization", PICTURES, ours.Normalization(**known), theirs.Normalization(**known)
+    yield "GELU", IMAGES, ours.GELU(), theirs.Activation("gelu")
     yield "ScaledTanh", IMAGES, ours.ScaledTanh(), theirs.Activation("tanh")
     yield "Squash", IMAGES, ours.Squash(), theirs.UnitNormalization()
+    yield "Dropout", IMAGES, ours.Dropout(0.5), theirs.Dropout(0.5)
     row = theirs.Dropout(0.5, noise_shape=(None, 1, 1, 1))
-    yield "Dropout", IMAGES, ours.Dropout(0.5), keras.layers.Dropout(0.5)
     yield "StochasticDepth", IMAGES, ours.StochasticDepth(0.5, "row"), row
     local = ours.LocallyConnected2D
     yield "LocallyConnected2D, Keras 2's 1", MAPS, local(32, 3), LoopLocal(32, 3)

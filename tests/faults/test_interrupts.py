@@ -15,10 +15,10 @@ CODES = {"INT": 130, "TERM": 143, "HUP": 129}
 MOMENTS = [
     ("INT", ("after", "convzoo.training.step:Step.__call__", 57), "after epoch 1 and 17 steps"),
     ("TERM", ("after", "convzoo.training.step:Step.__call__", 1), "after epoch 1 and 18 steps"),
-    ("HUP", ("before", "keras:Model.evaluate", 1), "after epoch 1 and 40 steps"),
-    ("TERM", ("after", "keras:Model.evaluate", 2), "after epoch 3 and 1 step"),
+    ("HUP", ("before", "convzoo.training.scores:Scores.__call__", 1), "after epoch 1 and 40 steps"),
+    ("TERM", ("after", "convzoo.training.scores:Scores.__call__", 2), "after epoch 3 and 1 step"),
     ("INT", ("before", "convzoo.training.checkpoint:Checkpoints.write", 1), "after epoch 4 and 1 step"),
-    ("INT", ("before", "keras:Model.predict", 1), "after epoch 6"),
+    ("INT", ("before", "convzoo.training.scores:Scores.__call__", 3), "after epoch 6"),
     ("TERM", ("before", "keras:Model.save", 1), "after epoch 6"),
 ]
 

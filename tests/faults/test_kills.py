@@ -19,8 +19,8 @@ MOMENTS = {
     "epoch": [
         ("after", "convzoo.training.step:Step.__call__", 17),
         ("after", "convzoo.training.step:Step.__call__", 59),
-        ("before", "keras:Model.evaluate", 1),
-        ("after", "keras:Model.evaluate", 2),
+        ("before", "convzoo.training.scores:Scores.__call__", 1),
+        ("after", "convzoo.training.scores:Scores.__call__", 2),
         ("after", "convzoo.training.step:Step.__call__", 40),
     ],
     "checkpoint": [
@@ -41,8 +41,8 @@ MOMENTS = {
         ("after", "convzoo.tracking.run:Run.epoch", 1),
     ],
     "end": [
-        ("before", "keras:Model.predict", 1),
-        ("after", "keras:Model.predict", 1),
+        ("before", "convzoo.training.scores:Scores.__call__", 7),
+        ("after", "convzoo.training.scores:Scores.__call__", 1),
         ("after", "convzoo.tracking.run:Run.metrics", 1),
         ("before", "h5py:File.close", 1),
         ("after", "keras:Model.save", 1),

@@ -60,8 +60,7 @@ def train(settings, network, axes, plan, data, precision):
     from convzoo.tracking import study
     from convzoo.tracking.record import record
     from convzoo.tracking.run import Run, run_name
-    from convzoo.training import checkpoint, fit, preprocess, signals
-    from convzoo.training.scores import Scores
+    from convzoo.training import checkpoint, fit, preprocess, scores, signals
 
     recipe, uri, name_of_study = settings["recipe"], settings["tracking"]["uri"], settings["study"]
     name = run_name(plan.name, settings["seed"], files.telling(HydraConfig.get(), name_of_study))
@@ -82,7 +81,7 @@ def train(settings, network, axes, plan, data, precision):
         model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
         preprocess.fit_rows(model, network["rows"], data.train.x)
         preprocess.check_sizes(model, recipe["sizes"])
-        scores = Scores(model)
+        look = scores.Scores(model)
         augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
         with Run(uri, name_of_study, name, params, tags, checkpoints.begun, settings["rerun"]) as run:
             run.text(OmegaConf.to_yaml(settings), "config.yaml")
@@ -98,14 +97,14 @@ def train(settings, network, axes, plan, data, precision):
                 learning_rate=settings["learning_rate"],
                 epochs=settings["epochs"],
                 objective=objective.make(model, network["loss"], network["heads"]),
-                scores=scores,
+                scores=look,
                 select=settings["select"],
                 checkpoints=checkpoints,
                 on_step=lambda: (interrupts.check(), run.check()),
                 on_epoch=run.epoch,
             )
-            looked = partial(scores, on_batch=interrupts.check)
-            test, beside = views.measured(looked, data.test, settings["test_shift"], settings["test_flip"])
+            looking = partial(look, on_batch=interrupts.check)
+            test, beside = views.measured(looking, data.test, settings["test_shift"], settings["test_flip"])
             found = {f"test_{metric}": value for metric, value in {**test.metrics, **beside}.items()}
             run.metrics({**found, "training_seconds": fit.seconds(history)}, settings["epochs"])
             if kept == "full":

@@ -16,7 +16,7 @@ from . import journal as journals
 from . import lease, records
 from .store import AWAY, AwayError, check_store, is_strange, one_line, open_store, refused, sqlite_path
 
-START_SECONDS, LEAVE_SECONDS = 10, 4  # a run waits so long for the store at its start, a command at its end
+START_SECONDS, LEAVE_SECONDS = 10, 4  # a run waits so long for a server at its start, a command at its end
 _GRACE = 2  # seconds that a training has to itself to come to its first step, which opening a file would hold up
 _PAUSES = (1, 2, 4, 8, 15, 30)  # seconds between two tries
 _DELIVERIES = {}
@@ -90,9 +90,14 @@ class Delivery:
                 raise journal.error
 
     def reach(self, journal):
-        """Returns when the store has the first record of a journal, or does not take it."""
+        """Returns when the store has the first record of a journal, or does not take it.
+
+        A server that is silent is left for later. A file is waited for until MLflow has it or gives up: what takes long
+        there is this machine, and a run that begins before it has looked may be another process's too.
+        """
         journal.due = 0
-        self._wait(lambda: journal.taken or journal.error or self._since, START_SECONDS)
+        seconds = None if sqlite_path(self.uri) else START_SECONDS
+        self._wait(lambda: journal.taken or journal.error or self._since, seconds)
 
     def come(self):
         """Says that there are new records."""

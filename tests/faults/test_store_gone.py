@@ -210,7 +210,7 @@ def test_what_a_killed_process_left_is_delivered_by_the_next(tmp_path, uri):
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writer = Writer(tmp_path, uri, epochs=20, pause=0.2)
-        writer.until("^begun")  # after the 10 s that a run waits for its store at the start
+        writer.until("^begun")  # after the 20 s that MLflow tries
         time.sleep(2)
         writer.kill()
         other.execute("ROLLBACK")

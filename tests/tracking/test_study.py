@@ -9,7 +9,7 @@ import mlflow
 import pytest
 
 from convzoo import UserError
-from convzoo.tracking import EVERYDAY, environment, study
+from convzoo.tracking import EVERYDAY, delivery, environment, study
 from convzoo.tracking.lease import OwnedError
 from convzoo.tracking.run import Run, find
 
@@ -127,6 +127,14 @@ def test_a_run_that_a_process_makes_is_left_to_it(uri):
         assert again.id != run.id
     tags = mlflow.MlflowClient(uri).get_experiment(run.experiment_id).tags
     assert not [key for key in tags if key.startswith("convzoo.claim")]
+
+
+def test_a_run_that_a_process_makes_is_left_to_it_however_long_the_look_takes(uri, monkeypatch):
+    monkeypatch.setattr(delivery, "START_SECONDS", 0.0)  # as where a machine's cores are all busy
+    with Run(uri, "mine", "a run", {}, {"identity": "i"}) as run:
+        with pytest.raises(OwnedError, match="another process makes this run"):
+            Run(uri, "mine", "a run", {}, {"identity": "i"}).__exit__(None, None, None)
+        assert [each.id for each in study.results(uri, "mine")] == [run.id]
 
 
 def test_a_failure_is_kept_once_and_not_where_a_run_has_it(uri):

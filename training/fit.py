@@ -56,7 +56,7 @@ def fit(
     schedule, smoothing = make_schedule(recipe, learning_rate, epochs, batches.steps), recipe.get("label_smoothing")
     objective = objective or make(model)
     learned = objective._replace(loss=SmoothedCrossentropy(smoothing)) if smoothing else objective
-    learn = Step(model, learned, make_optimizer(recipe, schedule))
+    learn = Step(model, learned, make_optimizer(recipe, schedule, epochs * batches.steps))
     sizes, scores = recipe.get("sizes") or [1], scores or Scores(model)
     best_accuracy, best_weights, so_far, look = -1.0, None, _Epoch(), _marking(on_step)
     history = checkpoints.history if checkpoints else []
@@ -74,12 +74,11 @@ def fit(
             _learn(learn, batches.epoch(epoch, so_far.steps, _ready(size)), so_far, progress, look)
             rate = float(schedule((epoch + 1) * batches.steps - 1))  # of the epoch's last step
             metrics = {**so_far.metrics(), "learning_rate": rate}
-            with learn.averaged():
-                if validation is not None:
-                    metrics.update(_validate(scores, objective.loss, validation, look))
-                if select == "best" and metrics["val_accuracy"] > best_accuracy:
-                    best_accuracy = metrics["val_accuracy"]
-                    best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights' own
+            if validation is not None:
+                metrics.update(_validate(scores, objective.loss, validation, look))
+            if select == "best" and metrics["val_accuracy"] > best_accuracy:
+                best_accuracy = metrics["val_accuracy"]
+                best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights' own
         except KeyboardInterrupt as stop:
             if checkpoints and getattr(stop, "between_steps", False):
                 learn.synchronize()
@@ -92,7 +91,6 @@ def fit(
         if checkpoints and (checkpoints.due() or epoch + 1 == epochs):
             checkpoints.write(*_state(learn, best_accuracy, best_weights, so_far))
         on_epoch(epoch + 1, metrics)
-    learn.optimizer.finalize_variable_values(learn.model.trainable_variables)
     if select == "best":
         model.set_weights(best_weights)
     return history

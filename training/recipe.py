@@ -38,7 +38,7 @@ RULES = {
     "recipe.weight_decay": number(0),
     "recipe.bias_rate": number(0, open_at_minimum=True),
     "recipe.label_smoothing": number(0, 1),
-    "recipe.average": number(0, 1),
+    "recipe.lookahead": number(0, 1),
     "recipe.flip": (lambda v: isinstance(v, bool) or v == "alternate", "true, false or alternate"),
     "recipe.shift": whole(0),
     "recipe.fill": one_of(FILLS),
@@ -96,7 +96,7 @@ def resolve(config):
     recipe["fill"] = recipe["fill"] if recipe["shift"] else "zeros"
     recipe["warmup"] = recipe["warmup"] if recipe["schedule"] in ("cosine", "triangle") else 0
     recipe["boundaries"] = recipe["boundaries"] if recipe["schedule"] == "steps" else []
-    for key in ("warmup", "momentum", "weight_decay", "bias_rate", "label_smoothing", "average"):
+    for key in ("warmup", "momentum", "weight_decay", "bias_rate", "label_smoothing", "lookahead"):
         recipe[key] = float(recipe[key])
     recipe["sizes"] = list(map(float, recipe["sizes"]))
     return {**config, "recipe": recipe, "learning_rate": float(config["learning_rate"])}

@@ -3,7 +3,6 @@
 Keras's `train_on_batch` does the same, a tenth slower for a small network, and learns from a loss that is no number.
 """
 
-import contextlib
 import math
 
 import keras
@@ -44,20 +43,6 @@ class Step:
             self.synchronize()
             raise UserError(f"the loss is {loss}: {_first_fault(self.of(x), self.inputs(x, y))}")
         return loss, accuracy
-
-    @contextlib.contextmanager
-    def averaged(self):
-        """Within it the model has the optimizer's running means of the weights, where it holds some."""
-        weights = self.model.trainable_variables
-        kept = [ops.convert_to_numpy(weight).copy() for weight in weights] if self.optimizer.use_ema else []
-        self.optimizer.finalize_variable_values(weights)
-        for weight in weights if kept else ():  # on JAX one buffer with the mean, and evaluation uses buffers up
-            weight.assign(ops.convert_to_numpy(weight).copy())
-        try:
-            yield
-        finally:
-            for weight, value in zip(weights, kept, strict=bool(kept)):
-                weight.assign(value)
 
     def variables(self):
         """All that decides the next step: weights, the seeds' states, the optimizer's step, rate and momentum."""

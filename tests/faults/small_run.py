@@ -25,7 +25,7 @@ WORDS = (
     "data=digits",
     f"epochs={EPOCHS}",
     "batch_size=32",
-    "recipe.average=0.9",
+    "recipe.lookahead=0.9",
     "checkpoints.seconds=0",
     "tracking.artifacts=full",
 )

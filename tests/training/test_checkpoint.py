@@ -44,7 +44,7 @@ def network():
     return keras.Model(inputs, x)
 
 
-def train(checkpoints=None, stop_at=None, select="last", error=StopError, average=0.0):
+def train(checkpoints=None, stop_at=None, select="last", error=StopError, lookahead=0.0):
     """The model's weights and the epochs that were told, of five epochs of four steps and one look at validation; an
     error comes after one of these.
     """
@@ -58,7 +58,7 @@ def train(checkpoints=None, stop_at=None, select="last", error=StopError, averag
         model,
         Batches(pictures(32, 1), 8, seed=3, flip=True, shift=2),
         pictures(40, 2),
-        {**RECIPE, "average": average},
+        {**RECIPE, "lookahead": lookahead},
         learning_rate=0.05,
         epochs=5,
         select=select,
@@ -86,7 +86,7 @@ def test_the_weights_are_the_very_same(tmp_path, stops, select):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("average", [0.0, 0.8])
+@pytest.mark.parametrize("lookahead", [0.0, 0.8])
 @pytest.mark.parametrize(
     ("stops", "told"),
     [
@@ -96,13 +96,13 @@ def test_the_weights_are_the_very_same(tmp_path, stops, select):
         ([23], ["4 and 4 steps"]),
     ],
 )
-def test_an_interrupt_loses_no_step(tmp_path, capsys, stops, told, average):
-    wanted, epochs = train(average=average)
+def test_an_interrupt_loses_no_step(tmp_path, capsys, stops, told, lookahead):
+    wanted, epochs = train(lookahead=lookahead)
     for stop in stops:
         with Checkpoints(tmp_path / "run") as checkpoints, pytest.raises(KeyboardInterrupt):
-            train(checkpoints, stop, error=KeyboardInterrupt, average=average)
+            train(checkpoints, stop, error=KeyboardInterrupt, lookahead=lookahead)
     with Checkpoints(tmp_path / "run") as checkpoints:
-        found, epochs_again = train(checkpoints, average=average)
+        found, epochs_again = train(checkpoints, lookahead=lookahead)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one, other)
     assert epochs_again == epochs

@@ -115,19 +115,21 @@ def test_smoothing_is_torch_s_or_the_definition():
     assert float(found) == pytest.approx(-(shares * logs).sum(-1).mean(), rel=1e-5)
 
 
-def test_a_running_mean_of_the_weights():
-    """w̄ ← 0.9 w̄ + 0.1 w after every step, from the first step's weights; it is there for as long as it is asked for."""
-    model = network(keras.layers.Flatten(), keras.layers.Dense(3, name="score"))
-    learn = Step(model, make(model), optimizer(use_ema=True, ema_momentum=0.9))
-    mean = None
-    for _ in range(5):
+def test_lookahead_goes_back_every_fifth_step():
+    """Plain steps, and by hand after steps 2, 7 and 12 of 12: w ← w + 0.8 (t / 12)³ (w̄ − w), w̄ ← w."""
+    ours, plain = (network(keras.layers.Flatten(), keras.layers.Dense(3, name="score")) for _ in range(2))
+    plain.set_weights(ours.get_weights())
+    learn, by_hand = Step(ours, make(ours), optimizer(lookahead=0.8, steps=12)), Step(plain, make(plain), optimizer())
+    left = None
+    for step in range(1, 13):
         learn(IMAGES, LABELS)
-        learn.synchronize()
-        now = weights(model)
-        mean = now if mean is None else [0.9 * old + 0.1 * new for old, new in zip(mean, now, strict=True)]
-    with learn.averaged():
-        for found, wanted in zip(weights(model), mean, strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-5)
-        assert any((found != raw).any() for found, raw in zip(weights(model), now, strict=True))
-    for found, raw in zip(weights(model), now, strict=True):
-        np.testing.assert_array_equal(found, raw)
+        by_hand(IMAGES, LABELS)
+        by_hand.synchronize()
+        left = left or weights(plain)
+        if step in (2, 7, 12):
+            part = 0.8 * (step / 12) ** 3
+            left = [now + part * (before - now) for before, now in zip(left, weights(plain), strict=True)]
+            plain.set_weights(left)
+    learn.synchronize()
+    for found, wanted in zip(weights(ours), left, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)

@@ -1,7 +1,5 @@
 """Every network with every value of an axis on every kind of data: planned, or refused for a reason typed here."""
 
-import os
-
 import pytest
 
 from convzoo import UserError
@@ -11,12 +9,6 @@ KINDS = zoo.kinds()
 WITH_WEIGHTS = {"strided", "mixed", "trainable"}
 SETTINGS = [*(("pooling", kind) for kind in KINDS), ("stride", 1), ("stride", 3), ("dropout", 0), ("dropout", 0.3)]
 DATA = {"cifar10": ((32, 32, 3), 10), "cifar100": ((32, 32, 3), 100), "mnist": ((28, 28, 1), 10)}
-# Networks that repeat another's rows more or fewer times: `CONVZOO_TEST=all` plans them too, for a quarter of an hour.
-DEEPER = {f"resnet{n}{option}" for n in (32, 44, 56, 110) for option in ("", "_b")} | {
-    *("vgg11 vgg13 vgg19 vgg11_cifar vgg13_cifar vgg19_cifar resnet34 resnet34_cifar".split()),
-    *("preact_resnet164 stochastic_depth_110 wrn_28_10".split()),
-}
-NAMES = [name for name in names() if name not in DEEPER or os.environ.get("CONVZOO_TEST") == "all"]
 NO_SITE = {"capsnet", "convmixer_256_8"}
 NO_STRIDE = {"convmixer_256_8"}
 SHRINKS_TO_NOTHING = {"ciresan", "fractalnet", "lenet5"} | {f"vgg{depth}_cifar" for depth in (11, 13, 16, 19)}  # by 3
@@ -70,7 +62,7 @@ def test_a_sample(number, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names())
 def test_every_setting(name):
     config = zoo.composed(name)
     as_it_is = planned(config)
@@ -79,7 +71,7 @@ def test_every_setting(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names())
 def test_every_kind_of_data(name):
     config = zoo.composed(name)
     fits = tuple(config.data.image_shape) == DATA["cifar10"][0]

@@ -36,13 +36,13 @@ def freed():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", names())
-def test_it_trains_saves_and_loads(name, tmp_path):
+@pytest.mark.parametrize(("number", "name"), enumerate(names()))
+def test_it_trains_saves_and_loads(number, name, tmp_path):
     config = zoo.composed(name)
     if keras.backend.backend() != "tensorflow" and os.environ.get("CONVZOO_TEST") != "all":
         rows = sum(not row.inside for row, _ in plan(name).walk())
-        if rows > 30 or config.data.image_shape[0] > 32:
-            pytest.skip("large, and slow where one operation follows another; CONVZOO_TEST=all runs it")
+        if number % 3 or rows > 30 or config.data.image_shape[0] > 32:
+            pytest.skip("one of two left out, or large and slow where one operation follows another: CONVZOO_TEST=all")
     shape, classes = tuple(config.data.image_shape), config.data.classes
     rows = zoo.rows(config)
     rng = np.random.default_rng(0)

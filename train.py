@@ -83,7 +83,8 @@ def train(settings, network, axes, plan, data, precision):
         preprocess.check_sizes(model, recipe["sizes"])
         look = scores.Scores(model)
         augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
-        with Run(uri, name_of_study, name, params, tags, checkpoints.begun, settings["rerun"]) as run:
+        begun, again = checkpoints.begun, settings["rerun"]
+        with Run(uri, name_of_study, name, params, tags, begun, again, interrupts.check) as run:
             run.text(OmegaConf.to_yaml(settings), "config.yaml")
             run.text(OmegaConf.to_yaml(network), "rows.yaml")
             run.text(f"{plan}\n", "plan.txt")

@@ -6,6 +6,8 @@ take them they stay on disk, for this process or for the next command that reach
 """
 
 import atexit
+import contextlib
+import math
 import os
 import sys
 import threading
@@ -17,6 +19,7 @@ from . import lease, records
 from .store import AWAY, AwayError, check_store, is_strange, one_line, open_store, refused, sqlite_path
 
 START_SECONDS, LEAVE_SECONDS = 10, 4  # a run waits so long for a server at its start, a command at its end
+_LOOK = 0.5  # seconds between two looks for a signal
 _GRACE = 2  # seconds that a training has to itself to come to its first step, which opening a file would hold up
 _PAUSES = (1, 2, 4, 8, 15, 30)  # seconds between two tries
 _DELIVERIES = {}
@@ -69,10 +72,14 @@ class Delivery:
             self._unsettled = True
             self._wait(lambda: not self._unsettled or self._since)
 
-    def start(self, journal):
+    def start(self, journal, look):
         """Takes a journal over whose first record is in it; returns when the store has that, or does not take it.
 
         A file is not waited for, but where others may make the same run.
+
+        Args:
+            journal: of a run that begins.
+            look: called now and then while the store is waited for.
 
         Raises:
             UserError: the store refuses it, or another process makes the run.
@@ -83,28 +90,33 @@ class Delivery:
         self.journals.append(journal)
         if not journal.waited:
             return self.come()
-        self.reach(journal)
+        self.reach(journal, look)
         with self._changed:
             journal.waited = False
             if journal.error:
                 raise journal.error
 
-    def reach(self, journal):
+    def reach(self, journal, look=lambda: None):
         """Returns when the store has the first record of a journal, or does not take it.
 
         A server that is silent is left for later. A file is waited for until MLflow has it or gives up: what takes long
         there is this machine, and a run that begins before it has looked may be another process's too.
         """
+
+        def done():
+            return journal.taken or journal.error or self._since
+
         journal.due = 0
-        seconds = None if sqlite_path(self.uri) else START_SECONDS
-        self._wait(lambda: journal.taken or journal.error or self._since, seconds)
+        if not self._wait(done, START_SECONDS, look) and sqlite_path(self.uri):
+            _say(f"waiting for {self.uri}")
+            self._wait(done, look=look)
 
     def come(self):
         """Says that there are new records."""
         with self._changed:
             self._changed.notify_all()
 
-    def finish(self, journal, seconds=None):
+    def finish(self, journal, seconds=math.inf):
         """Returns when the store has all of a journal, or does not take it.
 
         Args:
@@ -144,10 +156,16 @@ class Delivery:
                 )
             self._changed.notify_all()
 
-    def _wait(self, done, seconds=None):
+    def _wait(self, done, seconds=math.inf, look=lambda: None):
+        """What `done` says in the end; `look` is called twice a second meanwhile."""
+        until = time.monotonic() + seconds
         with self._changed:
             self._changed.notify_all()
-            self._changed.wait_for(done, seconds)
+            while not (found := self._changed.wait_for(done, min(max(until - time.monotonic(), 0), _LOOK))):
+                if time.monotonic() >= until:
+                    break
+                look()
+        return found
 
     def _work(self):
         while True:
@@ -303,5 +321,6 @@ def _told(error, uri):
 
 
 def _say(words):
-    """On a line of its own, whatever a terminal's last line shows."""
-    print(f"\r\033[K{words}" if sys.stdout.isatty() else words, flush=True)
+    """On a line of its own, whatever a terminal's last line shows; what cannot be printed holds up no delivery."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"\r\033[K{words}" if sys.stdout.isatty() else words, flush=True)

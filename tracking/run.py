@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import hashlib
 import json
+import math
 import sys
 import tempfile
 import time
@@ -121,13 +122,14 @@ class Run:
         tags: further facts; two runs of one `identity` in a study are not made at the same time.
         go_on: whether a run of the same identity that did not come to its end goes on here.
         again: whether one that did is no hindrance.
+        look: called now and then while the store is waited for; what it raises ends the run.
 
     Raises:
         OwnedError: another process makes a run of the identity, or has just made it.
         UserError: the store cannot be there, or refuses the run.
     """
 
-    def __init__(self, uri, study, name, params, tags, go_on=False, again=False):
+    def __init__(self, uri, study, name, params, tags, go_on=False, again=False, look=lambda: None):
         source = {"mlflow.source.name": "train.py", "mlflow.source.type": "LOCAL"}
         tags = {"study": study, "mlflow.user": _user(), **source, **environment.tags(), "artifacts": "full", **tags}
         begin = {"do": "begin", "uri": uri, "study": study, "name": name, "tags": tags, "params": params}
@@ -137,7 +139,7 @@ class Run:
         self.name, self._delivery = name, delivery.of(uri)
         self._journal = Journal.new({**begin, "go_on": go_on, "again": again, "at": _now()})
         try:
-            self._delivery.start(self._journal)
+            self._delivery.start(self._journal, look)
         except Exception:
             raise
         except BaseException:
@@ -157,7 +159,7 @@ class Run:
         elif kind:
             end["status"] = "KILLED"
         self._record(end)
-        self._delivery.finish(self._journal, delivery.LEAVE_SECONDS if end["status"] == "KILLED" else None)
+        self._delivery.finish(self._journal, delivery.LEAVE_SECONDS if end["status"] == "KILLED" else math.inf)
         if self._journal.error:
             self._journal.close()
         self.check()

@@ -89,7 +89,7 @@ class _Triangle(keras.optimizers.schedules.LearningRateSchedule):
         return {"learning_rate": self.learning_rate, "rise": self.rise, "total": self.total}
 
 
-_STRIDE = 5  # steps between two times that the weights are drawn back
+_EVERY, _LAST = 5, 4  # steps between two times that the weights are drawn back, and after the last of them
 
 
 class L2SGD(keras.optimizers.SGD):
@@ -98,14 +98,14 @@ class L2SGD(keras.optimizers.SGD):
     Keras's own `weight_decay` is decoupled: it shrinks the weights beside the momentum, so that the same number does
     about a tenth of it at momentum 0.9. Kernels alone are reached: no bias, no scale or offset of a normalization.
 
-    With `lookahead` every fifth step, the last among them, goes a part of the way back to the weights of the fifth
-    before. Training goes on from there, so that a batch normalization's statistics are of these weights, as they would
-    not be of a running mean of the weights.
+    With `lookahead` every fifth step draws the weights a part of the way back to those that the fifth step before left.
+    Training goes on from there, for four steps after the last time too, so that a batch normalization's statistics are
+    of these weights, as they would not be of a running mean of the weights.
 
     Args:
         l2: λ of the penalty λ/2·‖w‖².
-        bias_rate: times the learning rate, for biases and the offsets of normalizations.
-        lookahead: the part of the way in the end, in [0, 1); after a part t of the steps t³ of that.
+        bias_rate: times the learning rate, for the biases of normalizations, Keras's `beta`.
+        lookahead: that part of the way, in [0, 1), as it is in the end; after a part t of all steps it is t³ of that.
         steps: of the whole training.
 
     Reference:
@@ -125,13 +125,13 @@ class L2SGD(keras.optimizers.SGD):
     def apply(self, grads, trainable_variables=None):
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         changed = [self._changed(g, v) for g, v in zip(grads, variables, strict=True)]
-        super().apply(changed, trainable_variables)
+        super().apply(changed, variables)
         if self.lookahead:
             self._draw_back(variables)
 
     def _draw_back(self, variables):
         step = self.iterations  # from 1
-        due = ops.equal(ops.mod(self.steps - step, _STRIDE), 0)
+        due = ops.equal(ops.mod(self.steps - step, _EVERY), _LAST)
         part = self.lookahead * (ops.cast(step, "float32") / self.steps) ** 3
         for variable, left in zip(variables, self._left, strict=True):
             now = ops.convert_to_tensor(variable)
@@ -144,7 +144,7 @@ class L2SGD(keras.optimizers.SGD):
         if self.l2 and "kernel" in variable.name:
             penalty = self.l2 * ops.convert_to_tensor(variable)
             return gradient + ops.cast(penalty, gradient.dtype)
-        if self.bias_rate != 1 and ("bias" in variable.name or "beta" in variable.name):
+        if self.bias_rate != 1 and "beta" in variable.name:
             return gradient * self.bias_rate  # the momentum is linear in it
         return gradient
 

@@ -185,6 +185,8 @@ def test_a_signal_ends_the_run_killed(tmp_path, number, code):
     assert process.returncode == code
     assert time.monotonic() - begun < 10
     # Where the store is still being made after some seconds, as on a busy machine, the next command delivers.
+    for left in (tmp_path / "spool").glob("*/journal.jsonl"):
+        assert '"KILLED"' in left.read_text().splitlines()[-1]
     finished("-c", "from convzoo.tracking import delivery; delivery.settle('sqlite:///mlflow.db')", cwd=tmp_path)
     _, (run,) = runs(tmp_path)
     assert run.info.status == "KILLED"

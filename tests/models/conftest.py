@@ -5,7 +5,7 @@ import pytest
 # Networks that repeat another's rows more or fewer times: `CONVZOO_TEST=all` takes them too, for half an hour.
 DEEPER = {f"resnet{n}{option}" for n in (32, 44, 56, 110) for option in ("", "_b")} | {
     *("vgg11 vgg13 vgg19 vgg11_cifar vgg13_cifar vgg19_cifar resnet34 resnet34_cifar".split()),
-    *("preact_resnet164 stochastic_depth_110 wrn_28_10".split()),
+    *("preact_resnet164 wrn_28_10".split()),
 }
 
 

@@ -41,6 +41,7 @@ def test_a_recipe_s_weight_decay_reaches_the_optimizer():
     optimizer = make_optimizer(RECIPE | {"nesterov": True}, 0.1)
     assert (optimizer.l2, optimizer.momentum, optimizer.nesterov) == (0.01, 0.9, True)
     assert optimizer.weight_decay is None
+    assert make_optimizer(RECIPE | {"lookahead": 0.8}, 0.1, 12).lookahead == 0.8
 
 
 def rates(**changes):
@@ -86,13 +87,13 @@ def test_triangle_is_the_one_of_airbench94():
     assert found == pytest.approx((0.5 * np.interp(np.arange(41), [0, 9, 40], [0.2, 1, 0.07])).tolist())
 
 
-def test_biases_may_have_a_rate_of_their_own():
+def test_the_biases_of_normalizations_may_have_a_rate_of_their_own():
     """Two steps of torch's SGD with a group of parameters at 64 times the rate."""
     torch = pytest.importorskip("torch")
     optimizer = make_optimizer(RECIPE | {"bias_rate": 64.0, "weight_decay": 0.0}, 0.01)
     ours = {name: keras.Variable(np.ones(3, "float32"), name=name) for name in ("kernel", "bias", "beta", "gamma")}
     theirs = {name: torch.nn.Parameter(torch.ones(3)) for name in ours}
-    groups = [{"params": [value], "lr": 0.64 if name in ("bias", "beta") else 0.01} for name, value in theirs.items()]
+    groups = [{"params": [value], "lr": 0.64 if name == "beta" else 0.01} for name, value in theirs.items()]
     reference = torch.optim.SGD(groups, momentum=0.9)
     for step in range(2):
         gradients = [np.full(3, 0.1 * (step + 1) * (n + 1), "float32") for n in range(4)]

@@ -26,7 +26,7 @@ class Normalization(keras.layers.Normalization):
 
     def call(self, inputs):
         shape = tuple(inputs.shape)
-        if self.invert or self.mean is None or len(shape) != 4 or self._keep_axis != (3,) or None in shape[1:]:
+        if self.invert or self.mean is None or len(shape) != 4 or self.axis not in ((3,), (-1,)) or None in shape[1:]:
             return super().call(inputs)
         pixels, of = math.prod(shape[1:3]), self.backend.numpy  # TensorFlow's within a `tf.data` of any backend
         mean, variance = (of.reshape(self.convert_weight(each), (-1,)) for each in (self.mean, self.variance))

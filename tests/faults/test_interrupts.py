@@ -91,11 +91,14 @@ WAITS = """if True:
     from convzoo.training import signals
     from convzoo.tracking.run import Run
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with signals.interrupting() as interrupts, Run(sys.argv[1], "mine", "a run", {}, {}) as run:
-        print("begun", flush=True)
-        while True:
-            signal.sigtimedwait([], 0.1)
-            interrupts.check()
+    with signals.interrupting() as interrupts:
+        print("begins", flush=True)
+        tags = dict.fromkeys(sys.argv[2:], "i")
+        with Run(sys.argv[1], "mine", "a run", {}, tags, look=interrupts.check) as run:
+            print("begun", flush=True)
+            while True:
+                signal.sigtimedwait([], 0.1)
+                interrupts.check()
 """
 
 
@@ -114,3 +117,21 @@ def test_a_store_that_does_not_answer_is_not_waited_for(tmp_path, uri):
     assert lines(process.text, f"1 run for {uri} in spool/")
     Writer(tmp_path, uri, "other").end()
     assert [run.info.status for run in Store(uri).runs("mine")] == ["KILLED"]
+
+
+@pytest.mark.slow
+def test_one_ends_the_wait_for_a_file(tmp_path, uri):
+    """A run of a study begins once its file says that no other process makes it; this one is locked."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        process = Process(tmp_path, sys.executable, "-c", WAITS, uri, "identity")
+        process.until("^begins")
+        time.sleep(2)
+        begun = time.monotonic()
+        process.process.send_signal(signal.SIGINT)
+        process.process.wait(60)
+        assert time.monotonic() - begun < 10
+        other.execute("ROLLBACK")
+    assert "begun" not in process.text
+    Writer(tmp_path, uri, "other").end()
+    assert {run.info.status for run in Store(uri).runs("mine")} <= {"KILLED"}

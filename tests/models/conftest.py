@@ -2,7 +2,10 @@ import os
 
 import pytest
 
-# Networks that repeat another's rows more or fewer times: `CONVZOO_TEST=all` takes them too, for half an hour.
+from convzoo.models import names
+
+# Networks that repeat another's rows more or fewer times; those of large pictures have a copy for CIFAR's.
+# `CONVZOO_TEST=all` takes them too, for half an hour.
 DEEPER = {f"resnet{n}{option}" for n in (32, 44, 56, 110) for option in ("", "_b")} | {
     *("vgg11 vgg13 vgg19 vgg11_cifar vgg13_cifar vgg19_cifar resnet34 resnet34_cifar".split()),
     *("preact_resnet164 wrn_28_10".split()),
@@ -12,5 +15,6 @@ DEEPER = {f"resnet{n}{option}" for n in (32, 44, 56, 110) for option in ("", "_b
 def pytest_collection_modifyitems(items):
     slow = [item for item in items if item.get_closest_marker("slow") and hasattr(item, "callspec")]
     for item in slow if os.environ.get("CONVZOO_TEST") != "all" else ():
-        if item.callspec.params.get("name") in DEEPER:
-            item.add_marker(pytest.mark.skip(reason="deeper than another of its kind; CONVZOO_TEST=all runs it"))
+        name = item.callspec.params.get("name")
+        if name in DEEPER or f"{name}_cifar" in names():
+            item.add_marker(pytest.mark.skip(reason="larger than another of its kind; CONVZOO_TEST=all runs it"))

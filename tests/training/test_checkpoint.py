@@ -70,6 +70,11 @@ def train(checkpoints=None, stop_at=None, select="last", error=StopError, lookah
     return model.get_weights(), told
 
 
+def test_lookahead_reaches_the_training():
+    ahead, plain = train(lookahead=0.8), train()
+    assert any((one != other).any() for one, other in zip(ahead[0], plain[0], strict=True))
+
+
 @pytest.mark.parametrize("select", ["last", "best"])
 @pytest.mark.parametrize("stops", [[0], [4], [10, 3], [6, 1, 9]])
 def test_the_weights_are_the_very_same(tmp_path, stops, select):

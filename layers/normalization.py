@@ -1,6 +1,11 @@
+import inspect
+import itertools
 import math
 
 import keras
+import numpy as np
+
+from .covariance import batches, mean_and_variance
 
 
 @keras.saving.register_keras_serializable(package="convzoo")
@@ -9,7 +14,8 @@ class Normalization(keras.layers.Normalization):
 
     The same arguments, weights and values, to float32's last digits. Keras takes three numbers from every pixel, in
     runs of three, and divides; here mean and deviation are written out for a whole image, and runs are as long as that.
-    What small networks feel: an eighth of LeNet's step was this. `invert` and other shapes go Keras's way.
+    What small networks feel: an eighth of LeNet's step was this. `invert` and other shapes go Keras's way. To adapt to
+    arrays, or a list or generator of them, is quicker too, and exact: sums are in float64.
 
     Args:
         axis, mean, variance, invert: as in `keras.layers.Normalization`.
@@ -23,6 +29,20 @@ class Normalization(keras.layers.Normalization):
     Reference:
         LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.3.
     """
+
+    def adapt(self, data):
+        """Computes mean and variance of `data`, as Keras's does."""
+        first = data
+        if inspect.isgenerator(data) or isinstance(data, list):
+            rest = iter(data)
+            first = next(rest, None)
+            data = rest if first is None else itertools.chain([first], rest)
+        if hasattr(first, "shape") and self.axis == (-1,):
+            mean, variance = mean_and_variance(batches(data))
+            deviation, shape = np.sqrt(variance), (1,) * (len(first.shape) - 1) + (-1,)
+            # Two images that have them: the rest is Keras's.
+            data = np.concatenate([np.reshape(mean + by, shape) for by in (-deviation, deviation)])
+        super().adapt(data)
 
     def call(self, inputs):
         shape = tuple(inputs.shape)

@@ -47,6 +47,39 @@ def test_an_adapted_layer_gives_every_channel_mean_0_and_deviation_1():
     np.testing.assert_allclose(pixels.std(0), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rank", [2, 3, 4])
+@pytest.mark.parametrize("far", [0.0, 1e5])
+@pytest.mark.parametrize("kind", ["array", "batches", "pairs", "list", "tensor"])
+def test_it_adapts_to_what_keras_adapts_to(kind, far, rank):
+    """Batches of three sizes; a channel far from zero, and in one case a flat one."""
+    values = (np.random.default_rng(1).normal(size=(3000, 4, 3, 2)) * [2.0, 0.5] + [far, 1.0]).astype("float32")
+    values[..., 1] *= rank != 3
+    values = values[(slice(None), *(4 - rank) * [0])]
+    parts = [values[:2], values[2:1500], values[1500:]]
+    data = {
+        "array": values,
+        "batches": (part for part in parts),
+        "pairs": ((part, None) for part in parts),
+        "list": parts,
+        "tensor": keras.ops.convert_to_tensor(values),
+    }[kind]
+    layer = Normalization()
+    layer.adapt(data)
+    exact = values.reshape(-1, 2).astype("float64")
+    if kind == "pairs" and far:
+        return  # Keras's sums in float32 come to a variance of 854 where it is 4
+    rounding = 1e-4 if kind == "pairs" else 1e-6
+    np.testing.assert_allclose(numbers(layer.mean).reshape(-1), exact.mean(0), rtol=rounding, atol=1e-7)
+    np.testing.assert_allclose(numbers(layer.variance).reshape(-1), exact.var(0), rtol=rounding, atol=1e-7)
+    assert layer(values).shape == values.shape
+
+
+@pytest.mark.parametrize("data", [(part for part in ()), [], np.zeros((0, 4, 3, 2))], ids=["batches", "list", "array"])
+def test_nothing_to_adapt_to(data):
+    with pytest.raises(ValueError, match=r"empty|at least one"):
+        Normalization().adapt(data)
+
+
 @pytest.mark.parametrize("shape", [(None, None, 2), (4, 3, 2)])
 def test_images_of_any_size(shape):
     inputs = keras.Input(shape)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .. import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +37,11 @@ class Split:
         """The images at the indices `rows`."""
         return Split(self.x[rows], self.y[rows])
 
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits that are others for other pictures or labels."""
+        return _digest([self])
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -58,11 +66,15 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits that are others for other pictures, labels or cuts."""
-        digest = hashlib.blake2b(digest_size=8)
-        for part in (self.train, self.validation, self.test):
-            for array in (part.x, part.y) if part else ():
-                digest.update(np.ascontiguousarray(array))
-        return digest.hexdigest()
+        return _digest([self.train, self.validation, self.test])
+
+
+def _digest(parts):
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        for array in (part.x, part.y) if part else ():
+            digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def found(config: Mapping) -> dict:
@@ -105,8 +117,13 @@ def look(config: Mapping):
         files.existing(config["directory"])
 
 
+_held = {}  # what was loaded last, by its config and the state of its files
+
+
 def load(config: Mapping) -> Dataset:
     """Reads a set of `configs/data`, cuts its splits and checks them.
+
+    The runs of a sweep share what the first of them read, as long as its files are untouched: treat it as read-only.
 
     The cuts are stratified and depend on `split_seed` alone. Validation is cut before `fraction`
     is applied, so it is the same for every fraction.
@@ -119,6 +136,31 @@ def load(config: Mapping) -> Dataset:
         UserError: a value that cannot be, data that are not there and cannot be fetched, a
             damaged folder or archive, or arrays that are not what `config` says.
     """
+    state = _state(config)
+    key = None if state is None else json.dumps([dict(config), state], sort_keys=True, default=str)
+    if key is None or key not in _held:
+        _held.clear()  # two are never held
+        _held[key] = _load(config)
+    return _held[key]
+
+
+def _state(config):
+    """Text that changes with the files a set is read from; None where nothing tells."""
+    try:
+        if config["source"] == "tfds":
+            from . import tfds_source
+
+            return tfds_source.state(config["tfds"], config["directory"])
+        if config["source"] == "files":
+            from . import files
+
+            return files.state(config["directory"])
+    except (OSError, UserError):
+        return None  # reading says what is wrong
+    return ""
+
+
+def _load(config):
     from . import splits
 
     splits.check_config(config)

@@ -12,9 +12,9 @@ import numpy as np
 log = logging.getLogger("convzoo")
 
 
-def fingerprint(folder):
-    """Name, size and time of change of every file in a folder, as text."""
-    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+def fingerprint(paths):
+    """Name, size and time of change of files, as text."""
+    stats = [(path.name, path.stat()) for path in sorted(paths)]
     return json.dumps([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import UserError
 from . import archive
+from .cache import fingerprint
 from .splits import stratified
 
 PARTS = ("train", "test")
@@ -68,6 +69,15 @@ def read(path, image_shape, class_names, split_seed):
         test, train = stratified(y, max(len(y) // 5, 1), split_seed)
         parts = {"train": (x[train], y[train]), "test": (x[test], y[test])}
     return parts, str(path)
+
+
+def state(path):
+    """Text that changes with the names, sizes and times of all that `read` looks at."""
+    path = existing(path)
+    if path.is_file():
+        return fingerprint([path])
+    folders = [folder for part in _parts(path).values() or [path] for folder in sorted(_folders(part))]
+    return " ".join(f"{folder.relative_to(path)} {fingerprint(folder.iterdir())}" for folder in folders)
 
 
 def existing(path):

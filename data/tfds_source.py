@@ -48,12 +48,24 @@ def look(name, directory=None):
     Args and errors as those of `read`.
     """
     directory = _directory(name, directory)
-    folder = directory.joinpath(*name.split(":"))
+    folder, _ = _places(name, directory)
     with _named(name, directory):
         if not folder.exists():
             _preparation(name, directory, folder)
         else:
             _refuse_fault(name, folder)
+
+
+def state(name, directory=None):
+    """Text that changes with the files of a set, or with their copy."""
+    folder, copy = _places(name, directory := _directory(name, directory))
+    return f"{directory} {cache.fingerprint([copy])} {cache.fingerprint(folder.iterdir())}"
+
+
+def _places(name, directory):
+    """Where TFDS has a set, and where its copy is."""
+    copy = f"{name.replace('/', '-').replace(':', '-')}.npz"
+    return directory.joinpath(*name.split(":")), directory / "convzoo" / copy
 
 
 def _directory(name, directory):
@@ -71,15 +83,14 @@ def _named(name, directory):
 
 
 def _read(name, directory):
-    folder = directory.joinpath(*name.split(":"))
-    copy = directory / "convzoo" / f"{name.replace('/', '-').replace(':', '-')}.npz"
-    if folder.is_dir() and (arrays := cache.load(copy, cache.fingerprint(folder))):
+    folder, copy = _places(name, directory)
+    if folder.is_dir() and (arrays := cache.load(copy, cache.fingerprint(folder.iterdir()))):
         return arrays
     if not folder.exists():
         _prepare(name, directory, folder)
     _refuse_fault(name, folder)
     arrays = _decode(name, directory, folder)
-    cache.save(copy, cache.fingerprint(folder), arrays)
+    cache.save(copy, cache.fingerprint(folder.iterdir()), arrays)
     return arrays
 
 

@@ -134,3 +134,39 @@ def test_a_class_of_test_that_train_lacks_is_named(tmp_path):
     (tmp_path / "test" / "green").mkdir()
     with pytest.raises(UserError, match="test/green is of no class"):
         load(tmp_path, validation=0)
+
+
+def alter(folder):
+    Image.new("RGB", (8, 6), (9, 9, 9)).save(folder / "red" / "0.png")
+
+
+def add(folder):
+    Image.new("RGB", (8, 6), (9, 9, 9)).save(folder / "red" / "new.png")
+
+
+def relabel(folder):
+    (folder / "red" / "0.png").rename(folder / "blue" / "00.png")
+
+
+def remove(folder):
+    (folder / "blue" / "3.png").unlink()
+
+
+@pytest.mark.parametrize("change", [alter, add, relabel, remove])
+def test_pictures_are_read_again_once_they_changed(tmp_path, change):
+    paint(tmp_path, {"red": 10, "blue": 10})
+    first = load(tmp_path)
+    assert load(tmp_path) is first
+    change(tmp_path)
+    second = load(tmp_path)
+    assert second.digest != first.digest
+    assert load(tmp_path) is second
+
+
+def test_arrays_are_read_again_once_they_changed(tmp_path):
+    x, y = np.zeros((20, 4, 4, 3), np.uint8), np.arange(20) % 2
+    np.savez(tmp_path / "own.npz", x=x, y=y)
+    first = load(tmp_path / "own.npz")
+    assert load(tmp_path / "own.npz") is first
+    np.savez(tmp_path / "own.npz", x=x + 1, y=y)
+    assert load(tmp_path / "own.npz").digest != first.digest

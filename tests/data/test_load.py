@@ -170,3 +170,12 @@ def test_the_pinned_versions_are_those_that_tfds_makes(name):
 
     builder, version = config(name)["tfds"].split(":")
     assert str(tfds.builder(builder).version) == version
+
+
+def test_what_was_read_is_shared_and_one_set_is_held():
+    first = load(config("digits"))
+    assert load(config("digits")) is first
+    assert len(load(config("digits", fraction=0.5)).train) < len(first.train)
+    again = load(config("digits"))
+    assert again is not first
+    assert again.digest == first.digest

@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import hydra._internal.hydra as hydra_itself
 import pytest
+from hydra import compose, initialize_config_dir
 
 from convzoo import UserError, train
 from convzoo.configs import foreign
@@ -314,3 +316,22 @@ def test_a_file_of_aliases_may_be_as_large_as_one_without(tmp_path):
     path.write_text(path.read_text() + "c: *a\nd: *a\n")
     with pytest.raises(UserError, match="aliases written out"):
         foreign.read(path)
+
+
+def test_a_file_that_changed_is_read_and_looked_at_again(tmp_path, monkeypatch):
+    """What is composed of a file does not change it for the next either."""
+    monkeypatch.setattr(hydra_itself, "ConfigLoaderImpl", foreign.Loader)
+
+    def composed(words=()):
+        with initialize_config_dir(str(tmp_path), version_base="1.3"):
+            return dict(compose("mine", list(words)))
+
+    path = tmp_path / "mine.yaml"
+    path.write_text("a: {b: 1}\nc: 2\n")
+    assert composed(["a.b=5", "~c"]) == {"a": {"b": 5}}
+    assert composed() == {"a": {"b": 1}, "c": 2}
+    path.write_text("a: {b: 10}\nc: 2\n")
+    assert composed() == {"a": {"b": 10}, "c": 2}
+    path.write_text("a: ${oc.env:HOME}\n")
+    with pytest.raises(UserError, match="and call nothing"):
+        composed()

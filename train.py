@@ -60,57 +60,57 @@ def train(settings, network, axes, plan, data, precision):
     from convzoo.tracking import study
     from convzoo.tracking.record import record
     from convzoo.tracking.run import Run, run_name
-    from convzoo.training import checkpoint, fit, preprocess, scores, signals
+    from convzoo.training import checkpoint, compiled, fit, preprocess, signals
 
     recipe, uri, name_of_study = settings["recipe"], settings["tracking"]["uri"], settings["study"]
     name = run_name(plan.name, settings["seed"], files.telling(HydraConfig.get(), name_of_study))
     typed = HydraConfig.get().overrides.task
     params, tags = record(settings, network, axes, plan, data.digest, precision, keras.backend.backend(), typed)
     with signals.interrupting() as interrupts, checkpoint.of(settings, study.key(tags["identity"])) as checkpoints:
-        kept = settings["tracking"]["artifacts"]
-        if done := study.reusable(uri, name_of_study, tags["identity"], settings["rerun"], kept, checkpoints.trained):
+        kept, again = settings["tracking"]["artifacts"], settings["rerun"]
+        if done := study.reusable(uri, name_of_study, tags["identity"], again, kept, checkpoints.trained):
             checkpoints.remove()
             print(f"{name}: done before, {done}")
             return {"found": True, "val_accuracy": done.metrics.get("val_accuracy"), **study.place(done)}
         print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
         print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
 
+        compiled.forget_others(tags["cell"])
         keras.utils.set_random_seed(settings["seed"])
         front = preprocess.fit_front(recipe["preprocess"], data.train.x)
-        classes = len(data.class_names)
-        model = assemble.assemble(network["rows"], data.train.x.shape[1:], classes, plan.name, front, dtype="uint8")
+        shape, classes = data.train.x.shape[1:], len(data.class_names)
+        model = assemble.assemble(network["rows"], shape, classes, plan.name, front, dtype="uint8")
         preprocess.fit_rows(model, network["rows"], data.train.x)
         preprocess.check_sizes(model, recipe["sizes"])
-        look = scores.Scores(model)
+        ready = compiled.of(tags["cell"], model, objective.make(model, network["loss"], network["heads"]))
         augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
-        begun, again = checkpoints.begun, settings["rerun"]
-        with Run(uri, name_of_study, name, params, tags, begun, again, interrupts.check) as run:
+        with Run(uri, name_of_study, name, params, tags, checkpoints.begun, again, interrupts.check) as run:
             run.text(OmegaConf.to_yaml(settings), "config.yaml")
             run.text(OmegaConf.to_yaml(network), "rows.yaml")
             run.text(f"{plan}\n", "plan.txt")
             for part in ("train", "validation", "test"):
                 run.dataset(data, part)
             history = fit.fit(
-                model,
+                ready.model,
                 Batches(data.train, settings["batch_size"], settings["seed"], **augmentation),
                 data.validation,
                 recipe,
                 learning_rate=settings["learning_rate"],
                 epochs=settings["epochs"],
-                objective=objective.make(model, network["loss"], network["heads"]),
-                scores=look,
+                compiled=ready,
                 select=settings["select"],
                 checkpoints=checkpoints,
                 on_step=lambda: (interrupts.check(), run.check()),
                 on_epoch=run.epoch,
             )
-            looking = partial(look, on_batch=interrupts.check)
+            compiled.keep(tags["cell"], ready)
+            looking = partial(ready.scores, on_batch=interrupts.check)
             test, beside = views.measured(looking, data.test, settings["test_shift"], settings["test_flip"])
             found = {f"test_{metric}": value for metric, value in {**test.metrics, **beside}.items()}
             run.metrics({**found, "training_seconds": fit.seconds(history)}, settings["epochs"])
             if kept == "full":
                 run.figure(pictures.learning_curves(history, name), "learning_curves.png")
-                run.save_model(model)
+                run.save_model(ready.model)
             interrupts.check()
         checkpoints.remove()
     print(test, *views.told(beside), sep="\n")

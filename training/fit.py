@@ -9,10 +9,10 @@ import numpy as np
 from .. import UserError
 from ..models.objective import make
 from . import backend
+from .compiled import Compiled
 from .optimizer import make_optimizer, make_schedule
 from .progress import Progress
-from .scores import Scores
-from .step import SmoothedCrossentropy, Step
+from .step import Step
 
 
 def fit(
@@ -23,8 +23,7 @@ def fit(
     *,
     learning_rate,
     epochs,
-    objective=None,
-    scores=None,
+    compiled=None,
     select="last",
     checkpoints=None,
     on_step=lambda: None,
@@ -41,8 +40,7 @@ def fit(
         recipe: mapping, as `make_schedule` and `make_optimizer` take it.
         learning_rate: the schedule's highest rate.
         epochs: passes over the batches.
-        objective: `convzoo.models.objective.Objective`; None is the cross-entropy of the scores.
-        scores: `convzoo.training.scores.Scores` of the model; None makes one.
+        compiled: `convzoo.training.compiled.Compiled` of the model; None makes one, with the cross-entropy as its loss.
         select: "last" keeps the last epoch's weights, "best" those of the highest validation accuracy, the earliest
             of equals.
         checkpoints: `convzoo.training.checkpoint.Checkpoints`, entered, or None.
@@ -53,11 +51,10 @@ def fit(
     Returns:
         The metrics of all epochs, a list of mappings.
     """
-    schedule, smoothing = make_schedule(recipe, learning_rate, epochs, batches.steps), recipe.get("label_smoothing")
-    objective = objective or make(model)
-    learned = objective._replace(loss=SmoothedCrossentropy(smoothing)) if smoothing else objective
-    learn = Step(model, learned, make_optimizer(recipe, schedule, epochs * batches.steps))
-    sizes, scores = recipe.get("sizes") or [1], scores or Scores(model)
+    compiled, sizes = compiled or Compiled(model), recipe.get("sizes") or [1]
+    schedule = make_schedule(recipe, learning_rate, epochs, batches.steps)
+    optimizer = make_optimizer(recipe, schedule, epochs * batches.steps)
+    learn = compiled.step(optimizer, recipe.get("label_smoothing"))
     best_accuracy, best_weights, so_far, look = -1.0, None, _Epoch(), _marking(on_step)
     history = checkpoints.history if checkpoints else []
     if held := checkpoints and checkpoints.read():
@@ -75,7 +72,7 @@ def fit(
             rate = float(schedule((epoch + 1) * batches.steps - 1))  # of the epoch's last step
             metrics = {**so_far.metrics(), "learning_rate": rate}
             if validation is not None:
-                metrics.update(_validate(scores, objective.loss, validation, look))
+                metrics.update(_validate(compiled, validation, look))
             if select == "best" and metrics["val_accuracy"] > best_accuracy:
                 best_accuracy = metrics["val_accuracy"]
                 best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights' own
@@ -206,10 +203,10 @@ def _restore(learn, arrays, facts):
     return facts["best_accuracy"], rest[facts["states"] :] or None, _Epoch(**facts["so_far"])
 
 
-def _validate(scores, loss, validation, look):
+def _validate(compiled, validation, look):
     """Loss and accuracy on the validation part."""
-    found = scores(validation.x, look)
+    found = compiled.scores(validation.x, look)
     return {
-        "val_loss": float(loss(validation.y, found)),
+        "val_loss": float(compiled.objective.loss(validation.y, found)),
         "val_accuracy": float(np.mean(np.argmax(found, -1) == validation.y)),
     }

@@ -28,9 +28,8 @@ class Step:
     """
 
     def __init__(self, model, objective, optimizer):
-        inputs = [model.input] if objective.labels is None else [model.input, objective.labels]
-        self.model = keras.Model(inputs, [model.output, *objective.outputs.values()])
-        self.objective, self.optimizer, self._of_shape = objective, optimizer, {inputs[0].shape[1:]: self.model}
+        self.model = with_heads(model, objective)
+        self.objective, self.optimizer, self._of_shape = objective, optimizer, {model.input.shape[1:]: self.model}
         optimizer.build(self.model.trainable_variables)
         make = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
         self._run, self.synchronize = make(self)
@@ -68,6 +67,12 @@ class Step:
             loss = loss + weight * of(wanted, head)
         right = ops.equal(ops.argmax(scores, -1), ops.cast(y, "int32"))
         return sum(penalties, loss), ops.mean(ops.cast(right, "float32"))
+
+
+def with_heads(model, objective):
+    """A model over the same layers, with the heads' outputs beside the scores."""
+    inputs = [model.input] if objective.labels is None else [model.input, objective.labels]
+    return keras.Model(inputs, [model.output, *objective.outputs.values()])
 
 
 class SmoothedCrossentropy(keras.losses.Loss):

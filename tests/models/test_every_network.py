@@ -12,6 +12,7 @@ from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.models import assemble, names, objective, saved, zoo
 from convzoo.training import fit, preprocess
+from convzoo.training.compiled import Compiled
 from convzoo.training.scores import Scores
 
 # Of each kind of small network one, for backends other than TensorFlow.
@@ -63,7 +64,7 @@ def test_it_trains_saves_and_loads(name, tmp_path):
         RECIPE,
         learning_rate=1e-3,
         epochs=1,
-        objective=objective.make(model, *zoo.loss_and_heads(config)),
+        compiled=Compiled(model, objective.make(model, *zoo.loss_and_heads(config))),
         on_epoch=lambda epoch, found: metrics.append(found),
     )
     assert np.isfinite(metrics[0]["train_loss"])

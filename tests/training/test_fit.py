@@ -11,6 +11,7 @@ from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.models.assemble import assemble
 from convzoo.models.objective import Objective
+from convzoo.training.compiled import Compiled
 from convzoo.training.fit import fit, seconds, shrunk, speed
 from convzoo.training.preprocess import fit_front, fit_rows
 from convzoo.training.scores import Scores
@@ -170,7 +171,7 @@ def test_heads_are_trained_and_not_saved():
     head = dense(model.layers[-2].output)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     both = Objective(loss, None, {"aux": head}, (loss,), (0.5,), ("labels",))
-    history = train(model, epochs=12, objective=both)
+    history = train(model, epochs=12, compiled=Compiled(model, both))
     assert history[-1][1]["val_accuracy"] == 1
     assert keras.ops.convert_to_numpy(dense.bias).any()
     assert dense not in model.layers
@@ -184,7 +185,7 @@ def test_a_head_may_take_the_labels_and_be_held_against_the_image():
     drawn = keras.layers.Reshape((4, 4, 1))(pixels(labels))
     losses = keras.losses.SparseCategoricalCrossentropy(from_logits=True), keras.losses.MeanSquaredError()
     both = Objective(losses[0], labels, {"draw": drawn}, losses[1:], (10.0,), ("image",))
-    train(model, epochs=60, learning_rate=0.05, objective=both)
+    train(model, epochs=60, learning_rate=0.05, compiled=Compiled(model, both))
     x, y = bright_or_dark(64, 1).x / 255, bright_or_dark(64, 1).y
     means = [x[y == label].mean() for label in (0, 1)]
     np.testing.assert_allclose(keras.ops.convert_to_numpy(pixels.embeddings).mean(-1), means, atol=0.05)

@@ -40,14 +40,19 @@ def mean_and_variance(arrays):
     A row of numbers is as long as an array without its first axis: NumPy adds up runs of three slowly.
 
     Raises:
-        ValueError: when there is no value.
+        ValueError: when there is no value, or arrays differ in their rank or their last axis.
     """
-    count, total, squares = 0, 0.0, 0.0
+    count, total, squares, first = 0, 0.0, 0.0, None
     for array in arrays:
+        first = array.shape if first is None else first
         channels = array.shape[-1]
+        if (array.ndim, channels) != (len(first), first[-1]):
+            raise ValueError(f"all of `data` must be alike but in size. Received: {first}, then {array.shape}")
+        if not array.size:
+            continue
         rows = array.reshape(len(array), -1).astype("float64")
         if not count:
-            offset = rows.reshape(-1, channels).mean(axis=0) if rows.size else 0.0
+            offset = rows.reshape(-1, channels).mean(axis=0)
         rows -= np.tile(offset, rows.shape[1] // channels)
         count += rows.size // channels
         total += rows.sum(axis=0).reshape(-1, channels).sum(axis=0)

@@ -3,7 +3,6 @@ import itertools
 import math
 
 import keras
-import numpy as np
 
 from .covariance import batches, mean_and_variance
 
@@ -31,18 +30,30 @@ class Normalization(keras.layers.Normalization):
     """
 
     def adapt(self, data):
-        """Computes mean and variance of `data`, as Keras's does."""
+        """Computes mean and variance of `data`, as Keras's does.
+
+        Args:
+            data: an array, or batches of them; what else Keras takes goes Keras's way.
+
+        Raises:
+            ValueError: no value, other channels than the layer was built for, arrays that differ in more than size.
+        """
         first = data
         if inspect.isgenerator(data) or isinstance(data, list):
             rest = iter(data)
             first = next(rest, None)
             data = rest if first is None else itertools.chain([first], rest)
-        if hasattr(first, "shape") and self.axis == (-1,):
-            mean, variance = mean_and_variance(batches(data))
-            deviation, shape = np.sqrt(variance), (1,) * (len(first.shape) - 1) + (-1,)
-            # Two images that have them: the rest is Keras's.
-            data = np.concatenate([np.reshape(mean + by, shape) for by in (-deviation, deviation)])
-        super().adapt(data)
+        shape = tuple(getattr(first, "shape", ()))
+        if len(shape) < 2 or self.axis != (-1,) or self.input_mean is not None:
+            return super().adapt(data)
+        if not self.built:
+            self.build((None, *shape[1:]))
+        mean, variance = mean_and_variance(batches(data))
+        if mean.shape != tuple(self.adapt_mean.shape):
+            raise ValueError(f"`data` must have {self.adapt_mean.shape[0]} channels. Received: {shape}")
+        self.adapt_mean.assign(mean)
+        self.adapt_variance.assign(variance)
+        self.finalize_state()
 
     def call(self, inputs):
         shape = tuple(inputs.shape)

@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 
 _BATCH = 250  # pictures at a time where nothing is learned; a thousand take more memory than training
-_ENOUGH = 100  # at a time, for what is compiled for so many to be taken again where there are more
 
 
 class Scores:
@@ -21,7 +20,7 @@ class Scores:
 
     def __init__(self, model):
         make = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
-        self._run, self._size = make(model), 0
+        self._run = make(model)
 
     def __call__(self, images, on_batch=lambda: None):
         """The scores of images, shape (n, classes), float32.
@@ -30,9 +29,7 @@ class Scores:
             images: (n, height, width, channels).
             on_batch: called after each batch.
         """
-        if not _ENOUGH <= self._size <= len(images):
-            self._size = min(_BATCH, len(images))
-        size, found = self._size, []
+        size, found = min(_BATCH, len(images)), []
         for start in range(0, len(images), size):
             batch = images[start : start + size]
             missing = size - len(batch)  # filled up: another shape would be compiled for itself

@@ -49,9 +49,11 @@ def test_an_adapted_layer_gives_every_channel_mean_0_and_deviation_1():
 
 @pytest.mark.parametrize("rank", [2, 3, 4])
 @pytest.mark.parametrize("far", [0.0, 1e5])
-@pytest.mark.parametrize("kind", ["array", "batches", "pairs", "list", "tensor"])
+@pytest.mark.parametrize("kind", ["array", "batches", "list", "tensor", "pairs"])
 def test_it_adapts_to_what_keras_adapts_to(kind, far, rank):
     """Batches of three sizes; a channel far from zero, and in one case a flat one."""
+    if kind == "pairs" and far:
+        pytest.skip("Keras's own sums, in float32, come to a variance of 854 where it is 4")
     values = (np.random.default_rng(1).normal(size=(3000, 4, 3, 2)) * [2.0, 0.5] + [far, 1.0]).astype("float32")
     values[..., 1] *= rank != 3
     values = values[(slice(None), *(4 - rank) * [0])]
@@ -66,18 +68,42 @@ def test_it_adapts_to_what_keras_adapts_to(kind, far, rank):
     layer = Normalization()
     layer.adapt(data)
     exact = values.reshape(-1, 2).astype("float64")
-    if kind == "pairs" and far:
-        return  # Keras's sums in float32 come to a variance of 854 where it is 4
     rounding = 1e-4 if kind == "pairs" else 1e-6
     np.testing.assert_allclose(numbers(layer.mean).reshape(-1), exact.mean(0), rtol=rounding, atol=1e-7)
     np.testing.assert_allclose(numbers(layer.variance).reshape(-1), exact.var(0), rtol=rounding, atol=1e-7)
     assert layer(values).shape == values.shape
 
 
-@pytest.mark.parametrize("data", [(part for part in ()), [], np.zeros((0, 4, 3, 2))], ids=["batches", "list", "array"])
-def test_nothing_to_adapt_to(data):
-    with pytest.raises(ValueError, match=r"empty|at least one"):
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ((part for part in ()), "empty"),
+        ([], "empty"),
+        (IMAGES[:0], "at least one value"),
+        ([IMAGES, IMAGES[..., :1]], "alike"),
+        ([IMAGES, IMAGES[0]], "alike"),
+    ],
+    ids=["batches", "list", "array", "channels", "rank"],
+)
+def test_what_it_cannot_adapt_to(data, told):
+    with pytest.raises(ValueError, match=told):
         Normalization().adapt(data)
+
+
+def test_it_adapts_anew_to_the_channels_that_it_was_built_for():
+    layer = Normalization()
+    layer.adapt([IMAGES, IMAGES[:0]])
+    layer.adapt(IMAGES + 1.0)
+    np.testing.assert_allclose(numbers(layer.mean).reshape(-1), IMAGES.mean((0, 1, 2)) + 1, rtol=1e-6)
+    with pytest.raises(ValueError, match="must have 2 channels"):
+        layer.adapt(IMAGES[..., :1])
+
+
+def test_vectors_one_by_one_go_keras_s_way():
+    layer, theirs = Normalization(), keras.layers.Normalization()
+    for each in (layer, theirs):
+        each.adapt([np.float32([1, 2, 4]), np.float32([3, 4, 8])])
+    np.testing.assert_array_equal(numbers(layer.mean), numbers(theirs.mean))
 
 
 @pytest.mark.parametrize("shape", [(None, None, 2), (4, 3, 2)])

@@ -38,16 +38,6 @@ def test_scores_are_those_of_predict(count, policy):
     np.testing.assert_allclose(found, expected, rtol=rounding, atol=rounding)
 
 
-def test_a_batch_that_was_compiled_is_taken_again_if_it_is_no_small_one():
-    scores, sizes = Scores(network()), []
-    run = scores._run
-    scores._run = lambda batch: sizes.append(len(batch)) or run(batch)
-    for count, expected in [(144, [144]), (360, [144] * 3), (20, [20]), (130, [130]), (530, [130] * 5), (7, [7])]:
-        assert len(scores(IMAGES[:count])) == count
-        assert sizes == expected
-        sizes.clear()
-
-
 def test_weights_that_have_changed_are_seen():
     model = network()
     scores = Scores(model)

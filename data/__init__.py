@@ -136,12 +136,16 @@ def load(config: Mapping) -> Dataset:
         UserError: a value that cannot be, data that are not there and cannot be fetched, a
             damaged folder or archive, or arrays that are not what `config` says.
     """
+    check(config)
     state = _state(config)
-    key = None if state is None else json.dumps([dict(config), state], sort_keys=True, default=str)
-    if key is None or key not in _held:
-        _held.clear()  # two are never held
-        _held[key] = _load(config)
-    return _held[key]
+    key = json.dumps([config, state], sort_keys=True, default=str)
+    if state is not None and key in _held:
+        return _held[key]
+    _held.clear()  # two are never held
+    found = _load(config)
+    if state is not None:
+        _held[key] = found
+    return found
 
 
 def _state(config):
@@ -163,7 +167,6 @@ def _state(config):
 def _load(config):
     from . import splits
 
-    splits.check_config(config)
     image_shape, seed = tuple(config["image_shape"]), config["split_seed"]
     if config["source"] == "digits":
         from . import digits

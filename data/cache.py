@@ -12,10 +12,19 @@ import numpy as np
 log = logging.getLogger("convzoo")
 
 
-def fingerprint(paths):
-    """Name, size and time of change of files, as text."""
+def fingerprint(paths, more=()):
+    """Name, size and time of change of files, as text.
+
+    Args:
+        paths: of the files.
+        more: further fields of their `stat`.
+    """
     stats = [(path.name, path.stat()) for path in sorted(paths)]
-    return json.dumps([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
+    return json.dumps([[name, *(getattr(stat, each) for each in (*_FIELDS, *more))] for name, stat in stats])
+
+
+_FIELDS = "st_size", "st_mtime_ns"
+INODE = "st_ino", "st_ctime_ns"  # what a file that takes another's place, or is renamed, has of its own on this machine
 
 
 def load(path, expected):

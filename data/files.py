@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import UserError
 from . import archive
-from .cache import fingerprint
+from .cache import INODE, fingerprint
 from .splits import stratified
 
 PARTS = ("train", "test")
@@ -72,12 +72,12 @@ def read(path, image_shape, class_names, split_seed):
 
 
 def state(path):
-    """Text that changes with the names, sizes and times of all that `read` looks at."""
+    """Text that changes with the names, sizes, times and places of all that `read` looks at."""
     path = existing(path)
     if path.is_file():
-        return fingerprint([path])
-    folders = [folder for part in _parts(path).values() or [path] for folder in sorted(_folders(part))]
-    return " ".join(f"{folder.relative_to(path)} {fingerprint(folder.iterdir())}" for folder in folders)
+        return fingerprint([path], INODE)
+    folders = [each for part in _parts(path).values() or [path] for each in sorted(part.iterdir()) if each.is_dir()]
+    return " ".join(f"{each.relative_to(path)} {fingerprint(_files(each), INODE)}" for each in folders)
 
 
 def existing(path):
@@ -104,6 +104,10 @@ def _parts(path):
 
 def _folders(path):
     return [folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+
+
+def _files(folder):
+    return sorted(file for file in folder.glob("*") if file.suffix.lower() in _SUFFIXES)
 
 
 def picture(file, image_shape):
@@ -142,7 +146,7 @@ def _pictures(path, image_shape, class_names):
         raise UserError(f"{path / min(unknown)} is of no class of `data.class_names`")
     images, labels, bad = [], [], []
     for label, name in enumerate(class_names):
-        for file in sorted(file for file in (path / name).glob("*") if file.suffix.lower() in _SUFFIXES):
+        for file in _files(path / name):
             try:
                 images.append(picture(file, image_shape))
                 labels.append(label)

@@ -57,9 +57,9 @@ def look(name, directory=None):
 
 
 def state(name, directory=None):
-    """Text that changes with the files of a set, or with their copy."""
-    folder, copy = _places(name, directory := _directory(name, directory))
-    return f"{directory} {cache.fingerprint([copy])} {cache.fingerprint(folder.iterdir())}"
+    """Text that changes with the files of a set."""
+    folder, _ = _places(name, _directory(name, directory))
+    return f"{folder} {cache.fingerprint(folder.iterdir(), cache.INODE)}"
 
 
 def _places(name, directory):

@@ -1,5 +1,7 @@
 """One's own pictures, written here and read back."""
 
+import os
+
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
@@ -152,15 +154,26 @@ def remove(folder):
     (folder / "blue" / "3.png").unlink()
 
 
-@pytest.mark.parametrize("change", [alter, add, relabel, remove])
+def swap(folder):
+    """Names, sizes and times stay."""
+    place = folder.parent / "red"
+    (folder / "red").rename(place)
+    (folder / "blue").rename(folder / "red")
+    place.rename(folder / "blue")
+
+
+@pytest.mark.parametrize("change", [alter, add, relabel, remove, swap])
 def test_pictures_are_read_again_once_they_changed(tmp_path, change):
-    paint(tmp_path, {"red": 10, "blue": 10})
-    first = load(tmp_path)
-    assert load(tmp_path) is first
-    change(tmp_path)
-    second = load(tmp_path)
+    folder = paint(tmp_path / "pictures", {"red": 10, "blue": 10})
+    for file in folder.glob("*/*"):
+        os.utime(file, (0, 0))
+    (folder / "red" / "notes.txt").symlink_to("nowhere")
+    first = load(folder)
+    assert load(folder) is first
+    change(folder)
+    second = load(folder)
     assert second.digest != first.digest
-    assert load(tmp_path) is second
+    assert load(folder) is second
 
 
 def test_arrays_are_read_again_once_they_changed(tmp_path):

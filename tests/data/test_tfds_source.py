@@ -124,23 +124,25 @@ def test_reads_what_tfds_prepared(directory):
     assert source == f"cifar10:3.0.2 of TensorFlow Datasets in {directory}"
 
 
+TINY = {
+    "name": "tiny",
+    "source": "tfds",
+    "tfds": "cifar10:3.0.2",
+    "image_shape": [36, 34, 3],
+    "classes": 10,
+    "class_names": CLASSES,
+    "validation": 10,
+    "split_seed": 0,
+    "fraction": 0.5,
+    "epochs": 1,
+    "augment": {"flip": True, "shift": True},
+    "directory": None,
+}
+
+
 def test_load_cuts_it(directory, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(directory))
-    config = {
-        "name": "tiny",
-        "source": "tfds",
-        "tfds": "cifar10:3.0.2",
-        "image_shape": [36, 34, 3],
-        "classes": 10,
-        "class_names": CLASSES,
-        "validation": 10,
-        "split_seed": 0,
-        "fraction": 0.5,
-        "epochs": 1,
-        "augment": {"flip": True, "shift": True},
-        "directory": None,
-    }
-    tiny = load(config)
+    tiny = load(TINY)
     assert sorted(tiny.validation.y) == list(range(10))
     assert sorted(tiny.train.y) == sorted(2 * list(range(10)))
     assert len(tiny.test) == 20
@@ -148,7 +150,7 @@ def test_load_cuts_it(directory, monkeypatch):
     np.testing.assert_array_equal(image[2:34, 1:33], picture(image[2, 1, 0]))
     assert image.sum(dtype=int) == picture(image[2, 1, 0]).sum()
     with pytest.raises(UserError, match=r"cifar10.*train: images are uint8 \(32, 32, 3\)"):
-        load({**config, "image_shape": [28, 28, 3]})
+        load({**TINY, "image_shape": [28, 28, 3]})
 
 
 def test_the_second_time_needs_neither_tfds_nor_tensorflow(directory):
@@ -171,6 +173,20 @@ def test_a_changed_source_is_read_again(directory):
     os.utime(next(version_folder(directory).glob("*train*")))
     check_pictures(read("cifar10:3.0.2", directory)[0])
     assert copy_of(directory).stat().st_mtime_ns != made[1]
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_what_was_loaded_is_shared_until_its_files_change(directory, copy):
+    if not copy:
+        (directory / "convzoo").write_text("in the way")
+    config = {**TINY, "directory": str(directory)}
+    first = load(config)
+    assert load(config) is first
+    os.utime(next(version_folder(directory).glob("*train*")))
+    second = load(config)
+    assert second is not first
+    assert second.digest == first.digest
+    assert load({**config, "fraction": 1.0}) is not second
 
 
 @pytest.mark.parametrize("damage", ["flipped bit", "cut off", "empty", "no array"])

@@ -71,9 +71,9 @@ def _digest(value):
 
 
 def _ordered(value):
-    """The order of rows counts, inside rows too; that of other keys does not."""
+    """The order of rows counts, inside rows too, and that of heads; that of other keys does not."""
     if not isinstance(value, dict):
         return value
-    if value and all(isinstance(row, dict) and "_target_" in row for row in value.values()):
+    if value and all(isinstance(row, dict) and ("_target_" in row or "after" in row) for row in value.values()):
         return [[name, _ordered(row)] for name, row in value.items()]
     return {key: _ordered(inner) for key, inner in value.items()}

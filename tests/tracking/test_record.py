@@ -76,6 +76,17 @@ def test_the_order_of_rows_inside_rows_counts():
     assert nested(ROWS) != nested(dict(reversed(ROWS.items())))
 
 
+def test_the_order_of_heads_counts():
+    """They are drawn in that order."""
+    a, b = ({"after": after, "layers": {"score": {"_target_": "keras.layers.Dense"}}} for after in "ab")
+
+    def cell(heads):
+        return record(SETTINGS, {"rows": ROWS, "heads": heads}, {}, PLAN, "0f", "float32", "jax")[1]["cell"]
+
+    assert cell({"one": a, "two": b}) != cell({"two": b, "one": a})
+    assert cell({"one": a}) == cell({"one": dict(reversed(a.items()))})
+
+
 def test_a_cell_is_the_identity_without_the_seed():
     assert tags(("seed", 1))["identity"] != tags()["identity"]
     assert tags(("seed", 1))["cell"] == tags()["cell"]

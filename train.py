@@ -75,14 +75,16 @@ def train(settings, network, axes, plan, data, precision):
         print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
         print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
 
-        compiled.forget_others(tags["cell"])
-        keras.utils.set_random_seed(settings["seed"])
-        front = preprocess.fit_front(recipe["preprocess"], data.train.x)
-        shape, classes = data.train.x.shape[1:], len(data.class_names)
-        model = assemble.assemble(network["rows"], shape, classes, plan.name, front, dtype="uint8")
-        preprocess.fit_rows(model, network["rows"], data.train.x)
-        preprocess.check_sizes(model, recipe["sizes"])
-        ready = compiled.of(tags["cell"], model, objective.make(model, network["loss"], network["heads"]))
+        def fresh():
+            keras.utils.set_random_seed(settings["seed"])
+            front = preprocess.fit_front(recipe["preprocess"], data.train.x)
+            shape, classes = data.train.x.shape[1:], len(data.class_names)
+            model = assemble.assemble(network["rows"], shape, classes, plan.name, front, dtype="uint8")
+            preprocess.fit_rows(model, network["rows"], data.train.x)
+            preprocess.check_sizes(model, recipe["sizes"])
+            return model, objective.make(model, network["loss"], network["heads"])
+
+        ready = compiled.of(compiled.key(tags["cell"], plan.name, network, settings["allow"]), fresh)
         augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
         with Run(uri, name_of_study, name, params, tags, checkpoints.begun, again, interrupts.check) as run:
             run.text(OmegaConf.to_yaml(settings), "config.yaml")
@@ -91,19 +93,17 @@ def train(settings, network, axes, plan, data, precision):
             for part in ("train", "validation", "test"):
                 run.dataset(data, part)
             history = fit.fit(
-                ready.model,
+                ready,
                 Batches(data.train, settings["batch_size"], settings["seed"], **augmentation),
                 data.validation,
                 recipe,
                 learning_rate=settings["learning_rate"],
                 epochs=settings["epochs"],
-                compiled=ready,
                 select=settings["select"],
                 checkpoints=checkpoints,
                 on_step=lambda: (interrupts.check(), run.check()),
                 on_epoch=run.epoch,
             )
-            compiled.keep(tags["cell"], ready)
             looking = partial(ready.scores, on_batch=interrupts.check)
             test, beside = views.measured(looking, data.test, settings["test_shift"], settings["test_flip"])
             found = {f"test_{metric}": value for metric, value in {**test.metrics, **beside}.items()}

@@ -38,10 +38,7 @@ def lengths(words, pairs):
 
 
 def costs(took):
-    """Of each pair of cells, the seconds that its epochs did not take, of a first run and of one after it; an epoch's.
-
-    The pair's first two runs are left out of the latter two.
-    """
+    """Of each pair of cells: seconds of a first run beside its epochs, of a next seed's, and those of an epoch."""
     short, long = np.median(took[:, :, 1:], axis=2).T
     epoch = (long - short) / (EPOCHS[1] - EPOCHS[0])
     first = (took[:, :, 0] - np.outer(epoch, EPOCHS)).mean(axis=1)
@@ -57,6 +54,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.pairs < 4:
         parser.error(f"--pairs must be at least 4. Received: {arguments.pairs}")
+    if any("," in word or "range(" in word for word in arguments.words):
+        parser.error(f"words must be those of one run. Received: {' '.join(arguments.words)}")
     took = lengths(arguments.words, arguments.pairs)
     print(f"seconds beside the epochs, medians of {arguments.pairs // 4} or more pairs of cells")
     for number, part in enumerate(np.array_split(took, 4), 1):

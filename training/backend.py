@@ -69,14 +69,14 @@ def choose(precision, rows=None):
 
     policy = precision
     if precision == "auto":
-        slow = _gpu_capability(keras.backend.backend()) is None and _SOONER_IN_FLOAT32 & set(_classes(rows))
+        slow = _gpu_capability(keras.backend.backend()) is None and _SOONER_IN_FLOAT32 & set(classes(rows))
         policy = "mixed_bfloat16" if has_bfloat16() and not slow else "float32"
     keras.config.set_dtype_policy(policy)
     return policy
 
 
-def _classes(rows):
-    """Names of the classes of rows, inner ones included."""
+def classes(rows):
+    """Names of the classes of rows, inner ones included, without their modules."""
     if isinstance(rows, dict):
         if isinstance(rows.get("_target_"), str):
             yield rows["_target_"].rpartition(".")[2]
@@ -84,7 +84,7 @@ def _classes(rows):
     elif not isinstance(rows, list | tuple):
         return
     for row in rows:
-        yield from _classes(row)
+        yield from classes(row)
 
 
 def _share(cores):

@@ -9,21 +9,19 @@ import numpy as np
 from .. import UserError
 from ..models.objective import make
 from . import backend
-from .compiled import Compiled
 from .optimizer import make_optimizer, make_schedule
 from .progress import Progress
 from .step import Step
 
 
 def fit(
-    model,
+    compiled,
     batches,
     validation,
     recipe,
     *,
     learning_rate,
     epochs,
-    compiled=None,
     select="last",
     checkpoints=None,
     on_step=lambda: None,
@@ -34,13 +32,13 @@ def fit(
     A training that goes on ends with the very weights of one that was never stopped.
 
     Args:
-        model: it takes the uint8 pictures of `batches`; trained in place.
+        compiled: `convzoo.training.compiled.Compiled`; its model takes the uint8 pictures of `batches`, and is trained
+            in place.
         batches: `convzoo.data.stream.Batches` of the training part.
         validation: the validation part, with `x` and `y`; None trains without one.
         recipe: mapping, as `make_schedule` and `make_optimizer` take it.
         learning_rate: the schedule's highest rate.
         epochs: passes over the batches.
-        compiled: `convzoo.training.compiled.Compiled` of the model; None makes one, with the cross-entropy as its loss.
         select: "last" keeps the last epoch's weights, "best" those of the highest validation accuracy, the earliest
             of equals.
         checkpoints: `convzoo.training.checkpoint.Checkpoints`, entered, or None.
@@ -51,7 +49,7 @@ def fit(
     Returns:
         The metrics of all epochs, a list of mappings.
     """
-    compiled, sizes = compiled or Compiled(model), recipe.get("sizes") or [1]
+    model, sizes = compiled.model, recipe.get("sizes") or [1]
     schedule = make_schedule(recipe, learning_rate, epochs, batches.steps)
     optimizer = make_optimizer(recipe, schedule, epochs * batches.steps)
     learn = compiled.step(optimizer, recipe.get("label_smoothing"))

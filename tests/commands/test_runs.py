@@ -386,3 +386,22 @@ def test_two_at_once_do_not_make_one_run_twice(tmp_path):
     assert "dropout=0: left out, another process is training this run" in out
     _, recorded = runs(tmp_path)
     assert sorted(run.data.params["dropout"] for run in recorded) == ["0", "0.5"]
+
+
+def test_a_run_of_a_sweep_is_the_run_alone(tmp_path):
+    """The second seeds take over what was compiled for the first."""
+    words = [*TINY, "epochs=1", "study=sweep"]
+    finished(ROOT / "train.py", "-m", *words, "learning_rate=0.02,0.05", "seed=1,2", cwd=tmp_path)
+    for rate in (0.02, 0.05):
+        finished(ROOT / "train.py", *words[:-1], f"learning_rate={rate}", "seed=2", "study=alone", cwd=tmp_path)
+    client, found = runs(tmp_path)
+    told = {}
+    for run in found:
+        study = client.get_experiment(run.info.experiment_id).name
+        losses = [run.data.metrics[f"{part}_loss"] for part in ("train", "val", "test")]
+        told[study, run.data.params["learning_rate"], run.data.params["seed"]] = losses
+    assert len(told) == len(found) == 6
+    for rate in ("0.02", "0.05"):
+        assert told["sweep", rate, "2"] == told["alone", rate, "2"]
+    in_sweep = [losses for (study, *_), losses in told.items() if study == "sweep"]
+    assert all(one[0] != other[0] for i, one in enumerate(in_sweep) for other in in_sweep[:i])

@@ -58,13 +58,12 @@ def test_it_trains_saves_and_loads(name, tmp_path):
     before = [weight.copy() for weight in model.get_weights()]
     metrics = []
     fit.fit(
-        model,
+        Compiled(model, objective.make(model, *zoo.loss_and_heads(config))),
         Batches(images, 2, seed=0),
         None,
         RECIPE,
         learning_rate=1e-3,
         epochs=1,
-        compiled=Compiled(model, objective.make(model, *zoo.loss_and_heads(config))),
         on_epoch=lambda epoch, found: metrics.append(found),
     )
     assert np.isfinite(metrics[0]["train_loss"])

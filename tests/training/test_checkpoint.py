@@ -12,6 +12,7 @@ from convzoo import UserError, layers
 from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.training.checkpoint import BusyError, Checkpoints, clear_stale
+from convzoo.training.compiled import Compiled
 from convzoo.training.fit import fit
 from convzoo.training.step import Step
 
@@ -55,7 +56,7 @@ def train(checkpoints=None, stop_at=None, select="last", error=StopError, lookah
             raise error
 
     history = fit(
-        model,
+        Compiled(model),
         Batches(pictures(32, 1), 8, seed=3, flip=True, shift=2),
         pictures(40, 2),
         {**RECIPE, "lookahead": lookahead},

@@ -10,8 +10,9 @@ from convzoo import layers
 from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.models import assemble, objective, zoo
-from convzoo.training import compiled, preprocess
+from convzoo.training import backend, compiled, preprocess
 from convzoo.training.fit import fit
+from convzoo.training.step import Step
 
 RECIPE = dict(
     momentum=0.9,
@@ -60,15 +61,14 @@ def network(seed, units=3):
     return model, objective.Objective(loss, None, {"aux": head}, (loss,), (0.5,), ("labels",))
 
 
-def train(cell, seed, make=network, recipe=RECIPE, shape=(8, 8, 3), classes=3, learning_rate=0.05, **settings):
-    """The `Compiled` after six steps, numbers of it, and what was told of the epochs."""
-    compiled.forget_others(cell)
-    ready, told = compiled.of(cell, *make(seed)), []
+def train(key, seed, make=network, recipe=RECIPE, shape=(8, 8, 3), classes=3, learning_rate=0.05, **settings):
+    """The `Compiled` after a training of two epochs, numbers of it, and what was told of the epochs."""
+    backend.start("float32")  # as each run of a sweep does
+    ready, told = compiled.of(key, lambda: make(seed)), []
     batches = Batches(pictures(12, shape, classes), 4, seed=seed, flip=True, shift=1)
-    arguments = dict(learning_rate=learning_rate, epochs=2, compiled=ready, **settings)
-    for metrics in fit(ready.model, batches, pictures(10, shape, classes), recipe, **arguments):
+    arguments = dict(learning_rate=learning_rate, epochs=2, **settings)
+    for metrics in fit(ready, batches, pictures(10, shape, classes), recipe, **arguments):
         told.append([metrics[key] for key in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")])
-    compiled.keep(cell, ready)
     found = [keras.ops.convert_to_numpy(each) for each in ready.variables()]
     return ready, found, told, ready.scores(pictures(5, shape, classes).x)
 
@@ -79,9 +79,10 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_next_seed_of_a_cell_takes_it_over_and_ends_as_by_itself():
-    wanted = train("by itself", 2)
-    first, next_, again = train("cell", 1), train("cell", 2), train("cell", 1)
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_the_next_seed_of_a_cell_takes_it_over_and_ends_as_by_itself(select):
+    wanted = train(None, 2, select=select)
+    first, next_, again = (train("cell", seed, select=select) for seed in (1, 2, 1))
     assert next_[0] is first[0] is again[0]
     assert wanted[0] is not next_[0]
     assert_same(next_, wanted)
@@ -89,25 +90,57 @@ def test_the_next_seed_of_a_cell_takes_it_over_and_ends_as_by_itself():
     assert first[2] != next_[2]
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's traces")
+def test_a_network_is_traced_once(monkeypatch):
+    judge, traced = Step.judge, []
+    monkeypatch.setattr(Step, "judge", lambda *arguments: traced.append(True) or judge(*arguments))
+    for seed in range(3):
+        train("cell", seed)
+    assert len(traced) == 1
+
+
 def test_another_cell_begins_anew_and_the_last_is_given_back_before_it():
-    first = weakref.ref(train("cell", 1)[0])
+    first, alive = weakref.ref(train("cell", 1)[0]), []
     assert first() is not None
-    compiled.forget_others("another")
-    assert first() is None
-    train("another", 1)
+    compiled.of("another", lambda: alive.append(first()) or network(1))
+    assert alive == [None]
     assert list(compiled._last) == ["another"]
 
 
-def test_a_training_that_did_not_end_leaves_nothing():
+def test_a_training_that_did_not_end_leaves_nothing_behind():
+    wanted = train(None, 2)
     train("cell", 1)
-    with pytest.raises(RuntimeError, match="in the second epoch"):
-        train("cell", 2, on_epoch=lambda epoch, metrics: raised())
-    assert not compiled._last
-    assert_same(train("cell", 2), train("by itself", 2))
+    for stop in (1, 5):  # in mid-epoch
+        steps = iter(range(100))
+        with pytest.raises(RuntimeError, match="stopped"):
+            train("cell", 3, on_step=lambda steps=steps, stop=stop: stopped() if next(steps) == stop else None)
+    assert_same(train("cell", 2), wanted)
 
 
-def raised():
-    raise RuntimeError("in the second epoch")
+def stopped():
+    raise RuntimeError("stopped")
+
+
+def test_a_second_training_of_one_s_own_has_its_own_rate():
+    ready = compiled.Compiled(*network(1))
+    batches = Batches(pictures(12), 4, seed=0)
+    fit(ready, batches, None, RECIPE, learning_rate=0.05, epochs=1)
+    before = [keras.ops.convert_to_numpy(each).copy() for each in ready.model.trainable_variables]
+    fit(ready, batches, None, RECIPE, learning_rate=0.0, epochs=1)
+    for old, new in zip(before, ready.model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(new), old)
+
+
+def test_what_may_hold_a_seed_s_numbers_in_its_trace_is_not_taken_over():
+    inner = {"_target_": "convzoo.layers.Residual", "layers": {"n": {"_target_": "keras.layers.Normalization"}}}
+    plain = {"rows": {"n": {"_target_": "keras.layers.BatchNormalization"}}, "loss": None, "heads": {}}
+    heads = {"aux": {"after": "n", "layers": {"n": {"_target_": "convzoo.layers.Normalization"}}}}
+    assert compiled.key("cell", "net", plain, []) == compiled.key("cell", "net", plain, [])
+    assert compiled.key("cell", "net", plain, []) != compiled.key("cell", "other", plain, [])
+    assert compiled.key("cell", "net", {**plain, "rows": {"r": inner}}, []) is None
+    assert compiled.key("cell", "net", {**plain, "heads": heads}, []) is None
+    assert compiled.key("cell", "net", plain, ["mine.Layer"]) is None
+    assert compiled.of(None, lambda: network(1)) is not compiled.of(None, lambda: network(1))
 
 
 @pytest.mark.slow
@@ -125,7 +158,7 @@ def test_networks_of_the_zoo_end_as_by_themselves(name):
 
     recipe = PLAIN if loss else RECIPE
     settings = dict(make=make, recipe=recipe, shape=(32, 32, 3), classes=10, learning_rate=1e-4)
-    wanted = train("by itself", 2, **settings)
+    wanted = train(None, 2, **settings)
     first, found = train("cell", 1, **settings), train("cell", 2, **settings)
     assert found[0] is first[0]
     assert_same(found, wanted)

@@ -36,10 +36,10 @@ def network(seed=0):
     return keras.Model(inputs, x)
 
 
-def train(model, *, epochs=4, learning_rate=0.1, **settings):
+def train(model, *, epochs=4, learning_rate=0.1, objective=None, **settings):
     history = []
     fit(
-        model,
+        Compiled(model, objective),
         Batches(bright_or_dark(64, 1), 16, seed=0),
         bright_or_dark(32, 2),
         RECIPE,
@@ -88,7 +88,7 @@ def test_batches_come_as_they_were_decided():
     batches, seen = Batches(bright_or_dark(64, 1), 16, seed=5, flip=True, shift=1), []
     apply = batches.apply
     batches.apply = lambda decision: seen.append(decision.indices.tolist()) or apply(decision)
-    fit(network(), batches, None, RECIPE, learning_rate=0.1, epochs=3)
+    fit(Compiled(network()), batches, None, RECIPE, learning_rate=0.1, epochs=3)
     again = Batches(bright_or_dark(64, 1), 16, seed=5)
     assert seen == [again.decide(epoch, step).indices.tolist() for epoch in range(3) for step in range(4)]
 
@@ -108,7 +108,7 @@ def test_smaller_pictures_come_first(monkeypatch):
     step, learned = Step.__call__, []
     monkeypatch.setattr(Step, "__call__", lambda self, x, y: learned.append(tuple(x.shape)) or step(self, x, y))
     recipe = {**RECIPE, "sizes": [0.5, 0.75, 1.0]}
-    fit(model, Batches(pictures, 16, seed=0), None, recipe, learning_rate=0.1, epochs=5)
+    fit(Compiled(model), Batches(pictures, 16, seed=0), None, recipe, learning_rate=0.1, epochs=5)
     assert learned == 4 * [(16, 2, 3, 1)] + 4 * [(16, 3, 4, 1)] + 2 * [(16, 4, 6, 1)]
 
 
@@ -171,7 +171,7 @@ def test_heads_are_trained_and_not_saved():
     head = dense(model.layers[-2].output)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     both = Objective(loss, None, {"aux": head}, (loss,), (0.5,), ("labels",))
-    history = train(model, epochs=12, compiled=Compiled(model, both))
+    history = train(model, epochs=12, objective=both)
     assert history[-1][1]["val_accuracy"] == 1
     assert keras.ops.convert_to_numpy(dense.bias).any()
     assert dense not in model.layers
@@ -185,7 +185,7 @@ def test_a_head_may_take_the_labels_and_be_held_against_the_image():
     drawn = keras.layers.Reshape((4, 4, 1))(pixels(labels))
     losses = keras.losses.SparseCategoricalCrossentropy(from_logits=True), keras.losses.MeanSquaredError()
     both = Objective(losses[0], labels, {"draw": drawn}, losses[1:], (10.0,), ("image",))
-    train(model, epochs=60, learning_rate=0.05, compiled=Compiled(model, both))
+    train(model, epochs=60, learning_rate=0.05, objective=both)
     x, y = bright_or_dark(64, 1).x / 255, bright_or_dark(64, 1).y
     means = [x[y == label].mean() for label in (0, 1)]
     np.testing.assert_allclose(keras.ops.convert_to_numpy(pixels.embeddings).mean(-1), means, atol=0.05)
@@ -218,7 +218,7 @@ def test_a_network_that_was_trained_leaves_nothing_behind():
 
     before, during = graphs(), []
     fit(
-        network(),
+        Compiled(network()),
         Batches(bright_or_dark(64, 1), 16, seed=0),
         None,
         RECIPE,

@@ -19,8 +19,9 @@ WRITER = """if True:
     import sys, time
     from types import SimpleNamespace
     import numpy as np
+    from convzoo.data import Split
     from convzoo.tracking.run import Run
-    pictures = SimpleNamespace(x=np.zeros((2, 2, 2, 1), np.uint8), y=np.zeros(2, np.int32))
+    pictures = Split(np.zeros((2, 2, 2, 1), np.uint8), np.zeros(2, np.int32))
     data = SimpleNamespace(name="black", source="nowhere", train=pictures, validation=pictures, test=pictures)
     uri, study, epochs, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
     with Run(uri, study, "a run", {"epochs": epochs}, {"identity": "i"}) as run:

@@ -12,8 +12,9 @@ CODE = f"""
 import sys
 from types import SimpleNamespace
 import numpy as np
+from convzoo.data import Split
 from convzoo.tracking.run import Run
-pictures = SimpleNamespace(x=np.zeros((2, 2, 2, 1), np.uint8), y=np.zeros(2, np.int32))
+pictures = Split(np.zeros((2, 2, 2, 1), np.uint8), np.zeros(2, np.int32))
 data = SimpleNamespace(name="black", source="nowhere", test=pictures)
 for i in range({RUNS}):
     name = f"{{sys.argv[2]}}-{{i}}"

@@ -51,7 +51,7 @@ class Compiled:
         if self._kept is not None:
             self._kept.synchronize()
             for variable in self._kept.optimizer.variables:  # no steps, no momentum
-                variable.assign(ops.zeros_like(variable))
+                variable.assign(ops.zeros(variable.shape, variable.dtype))
         for variable, value in zip(self.variables(), other.variables(), strict=True):
             variable.assign(value)
 

@@ -14,7 +14,7 @@ class Normalization(keras.layers.Normalization):
     The same arguments, weights and values, to float32's last digits. Keras takes three numbers from every pixel, in
     runs of three, and divides; here mean and deviation are written out for a whole image, and runs are as long as that.
     What small networks feel: an eighth of LeNet's step was this. `invert` and other shapes go Keras's way. To adapt to
-    arrays, or a list or generator of them, is quicker too, and exact: sums are in float64.
+    arrays, or a list or generator of them, is quicker too and exact for `axis=-1`: sums are in float64.
 
     Args:
         axis, mean, variance, invert: as in `keras.layers.Normalization`.

@@ -71,9 +71,15 @@ def _digest(value):
 
 
 def _ordered(value):
-    """The order of rows counts, inside rows too, and that of heads; that of other keys does not."""
+    """The order of rows counts, inside rows too, and that of heads and branches; that of other keys does not."""
     if not isinstance(value, dict):
         return value
     if value and all(isinstance(row, dict) and ("_target_" in row or "after" in row) for row in value.values()):
         return [[name, _ordered(row)] for name, row in value.items()]
-    return {key: _ordered(inner) for key, inner in value.items()}
+    return {key: _listed(inner) if key == "branches" else _ordered(inner) for key, inner in value.items()}
+
+
+def _listed(branches):
+    if not isinstance(branches, dict):
+        return branches
+    return [[name, _ordered(rows)] for name, rows in branches.items()]

@@ -92,4 +92,5 @@ def of(key, fresh):
             _last[key] = compiled
         return compiled
     _last[key].begin(Compiled(*fresh()))
+    gc.collect()
     return _last[key]

@@ -87,6 +87,15 @@ def test_the_order_of_heads_counts():
     assert cell({"one": a}) == cell({"one": dict(reversed(a.items()))})
 
 
+def test_the_order_of_branches_counts():
+    """In it their channels are joined."""
+
+    def cell(branches):
+        return tags(rows={"fork": {"_target_": "convzoo.layers.Branches", "branches": branches}})["cell"]
+
+    assert cell({"x": ROWS, "y": {}}) != cell({"y": {}, "x": ROWS})
+
+
 def test_a_cell_is_the_identity_without_the_seed():
     assert tags(("seed", 1))["identity"] != tags()["identity"]
     assert tags(("seed", 1))["cell"] == tags()["cell"]

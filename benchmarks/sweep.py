@@ -1,7 +1,7 @@
 """What a run of a sweep takes beside its epochs, and whether the last takes more than the first.
 
-Runs of one process, seeds of one cell after another, cells in pairs of few epochs and more: the time from a run's
-start to the next's, less what the epochs take by the difference of the two.
+The runs are of one process. A cell of a few epochs is followed by one of more, both with several seeds: the difference
+tells what an epoch takes, and a run's time, from its start to the next one's, less its epochs is what is wanted.
 """
 
 import argparse

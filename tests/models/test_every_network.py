@@ -15,11 +15,12 @@ from convzoo.training import fit, preprocess
 from convzoo.training.compiled import Compiled
 from convzoo.training.scores import Scores
 
-# Of each kind of small network one, for backends other than TensorFlow.
-SMALL = {
+# Of each kind of small network one, for backends other than TensorFlow, where large ones are slow.
+SMALL = [
     *("airbench alexnet_cifar allconv allconv_bn caffe_quick capsnet ciresan cuda_convnet_18pct lenet lenet5".split()),
     *("maxout nin overfeat_fast_cifar zfnet_cifar".split()),
-}
+]
+TRAINED = names() if keras.backend.backend() == "tensorflow" or os.environ.get("CONVZOO_TEST") == "all" else SMALL
 RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=5e-4, warmup=0.0, boundaries=[], schedule="constant")
 
 
@@ -42,10 +43,8 @@ def freed():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", TRAINED)
 def test_it_trains_saves_and_loads(name, tmp_path):
-    if keras.backend.backend() != "tensorflow" and name not in SMALL and os.environ.get("CONVZOO_TEST") != "all":
-        pytest.skip("large, and slow where one operation follows another; CONVZOO_TEST=all runs it")
     config = zoo.composed(name)
     shape, classes = tuple(config.data.image_shape), config.data.classes
     rows = zoo.rows(config)

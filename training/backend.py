@@ -1,7 +1,6 @@
 """Starting the backend: quietly, and in the precision that the processor and the network are good at."""
 
 import contextlib
-import gc
 import os
 import re
 import sys
@@ -49,9 +48,8 @@ def start(precision, cores=None):
             tensorflow.config.list_physical_devices("GPU")  # says here, once, what it has to say of missing drivers
             # Each run of a sweep traces a network of its own, which TensorFlow takes for a mistake.
             tensorflow.get_logger().addFilter(_no_retracing)
-    if not begun:
-        gc.freeze()  # the collection between two runs need not go through the half million objects of the modules
-    keras.utils.clear_session()  # runs of one process share no graph and no names; it forgets the policy too
+    if begun:
+        keras.utils.clear_session()  # runs of one process share no graph and no names; it forgets the policy too
     return choose(precision)
 
 

@@ -5,6 +5,7 @@ layers. What a seed decides stands in variables, and they are set to those of a 
 """
 
 import gc
+from functools import cache
 
 from keras import ops
 
@@ -61,6 +62,7 @@ class Compiled:
 
 
 _last = {}  # the last one, by its key
+_keep_modules = cache(gc.freeze)  # once: what is there before the first model stays, and no collection goes through it
 
 
 def key(cell, name, network, own_layers):
@@ -83,6 +85,7 @@ def of(key, fresh):
         key: as `key` gives it.
         fresh: makes a model and its objective.
     """
+    _keep_modules()
     if key not in _last:
         if _last:
             _last.clear()

@@ -42,8 +42,15 @@ class Scores:
 def _tensorflow(model):
     import tensorflow as tf
 
+    image = model.inputs[0]
+    images = tf.TensorSpec((None, *image.shape[1:]), image.dtype)  # one trace for any number of them
+
     # As for a training step: without XLA, which is slower on a processor.
-    return tf.function(lambda x: tf.cast(model(x, training=False), "float32"), jit_compile=False, autograph=False)
+    @tf.function(jit_compile=False, autograph=False, input_signature=[images])
+    def look(x):
+        return tf.cast(model(x, training=False), "float32")
+
+    return look
 
 
 def _jax(model):

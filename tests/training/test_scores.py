@@ -59,3 +59,20 @@ def test_what_is_called_between_two_batches_may_end_it():
     with pytest.raises(KeyboardInterrupt):
         Scores(network())(IMAGES, look)
     assert len(seen) == 2
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others compile for each shape, or not at all")
+def test_two_sets_of_different_sizes_are_traced_once():
+    traced = []
+
+    class Told(keras.layers.Layer):
+        def call(self, x):
+            traced.append(x.shape)
+            return x
+
+    inputs = keras.Input((5, 4, 2), dtype="uint8")
+    scores = Scores(keras.Model(inputs, keras.layers.Flatten()(Told(dtype="uint8")(inputs))))
+    traced.clear()
+    for count in (7, 250, 3):
+        scores(IMAGES[:count])
+    assert traced == [(None, 5, 4, 2)]

@@ -12,8 +12,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from hydra.errors import HydraException
 from mlflow import MlflowClient
 
+from .. import UserError
+from ..studies.files import choices
 from .launchers import TRAIN
 
 SWEEP = ["model=lenet", "data=digits"]
@@ -54,7 +57,11 @@ def main():
     arguments = parser.parse_args()
     if arguments.pairs < 4:
         parser.error(f"--pairs must be at least 4. Received: {arguments.pairs}")
-    if any("," in word or "range(" in word for word in arguments.words):
+    try:
+        one = all(len(values) == 1 for values in choices(arguments.words).values())
+    except (HydraException, UserError) as error:
+        parser.error(str(error).splitlines()[0])
+    if not one:
         parser.error(f"words must be those of one run. Received: {' '.join(arguments.words)}")
     took = lengths(arguments.words, arguments.pairs)
     print(f"seconds beside the epochs, medians of {arguments.pairs // 4} or more pairs of cells")

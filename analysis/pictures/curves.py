@@ -14,9 +14,11 @@ def learning_curves(history, title):
         history: one mapping of metrics an epoch, as they are logged.
         title: name of the run.
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.6))
+    # By hand: to ask matplotlib for a layout is to draw twice, a tenth of a second of every short run.
+    room = {"left": 0.09, "right": 0.985, "bottom": 0.14, "top": 0.84, "wspace": 0.2}
     epochs = np.arange(1, len(history) + 1)
-    for axes, metric in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+    for axes, metric in zip(figure.subplots(1, 2, gridspec_kw=room), ("accuracy", "loss"), strict=True):
         for part, style in (("train", "o--"), ("val", "o-")):
             key = f"{part}_{metric}"
             if key in history[0]:
@@ -27,8 +29,8 @@ def learning_curves(history, title):
                     markersize=3,
                     label="validation" if part == "val" else part,
                 )
-        axes.set(xlabel="epoch", ylabel=metric)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(title=metric, xlabel="epoch", xlim=(0.5, len(history) + 0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
         if metric == "accuracy":

@@ -47,4 +47,16 @@ def test_pictures_are_drawn(tmp_path):
     (curves, losses) = pictures.learning_curves(history, "a run").axes
     assert [line.get_label() for line in curves.lines] == ["train", "validation"]
     np.testing.assert_allclose(curves.lines[1].get_ydata(), [0.2, 0.2])
-    assert losses.get_ylabel() == "loss"
+    assert losses.get_title() == "loss"
+
+
+@pytest.mark.parametrize(("epochs", "loss", "accuracy"), [(1, 12345.67, 1.0), (3, 2.3, 0.1), (120, 1.2e-5, 0.9999)])
+def test_learning_curves_have_room_and_whole_epochs(epochs, loss, accuracy):
+    history = [dict(train_loss=loss / n, train_accuracy=accuracy * (1 - 1e-3 / n)) for n in range(1, epochs + 1)]
+    figure = pictures.learning_curves(history, "a run")
+    figure.draw_without_rendering()
+    (left, right), whole = (axes.get_tightbbox() for axes in figure.axes), figure.bbox
+    assert whole.x0 < left.x0 < left.x1 < right.x0 < right.x1 < whole.x1
+    title = figure.texts[0].get_window_extent()
+    assert whole.y0 < min(left.y0, right.y0) < max(left.y1, right.y1) < title.y0 < title.y1 < whole.y1
+    assert all(tick == round(tick) for axes in figure.axes for tick in axes.get_xticks())

@@ -1,15 +1,17 @@
 """The speed table: our training beside Keras's `fit`, a PyTorch script and what the processor could do.
 
-Each contestant trains in a process of its own, and all take turns; numbers are medians over the turns, ratios are taken
-within a turn.
+Each contestant trains in a process of its own. They take turns, one epoch each, while the others wait; numbers are
+medians over the turns, ratios are taken within a turn.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,34 +28,64 @@ AGAINST = {  # ours by the best of theirs
 }
 
 
-def measured(name, network, **settings):
-    """What one contestant prints, from a process of its own."""
-    words = [sys.executable, "-m", "convzoo.benchmarks.contestants", name, network]
-    words += [f"{key}={value}" for key, value in settings.items()]
-    environment = {**os.environ, **ENVIRONMENT.get(name, {}), "BEGUN": str(time.time())}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{name} on {network}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+class Contestant:
+    """A process that trains for an epoch when it is asked to, and waits.
+
+    Args:
+        name, network: as `contestants` has them; `settings` too.
+        folder: for what it writes.
+    """
+
+    def __init__(self, name, network, folder, **settings):
+        self.what, self.said = f"{name} on {network}", Path(folder, f"{name}.txt")
+        words = [sys.executable, "-m", "convzoo.benchmarks.contestants", name, network]
+        words += [f"{key}={value}" for key, value in settings.items()]
+        environment = {**os.environ, **ENVIRONMENT.get(name, {}), "BEGUN": str(time.time())}
+        place = Path(folder, name)
+        place.mkdir()
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.said.open("w")}
+        self.process = subprocess.Popen(words, text=True, env=environment, cwd=place, **pipes)
+
+    def epoch(self, first=False):
+        """What it says of its next epoch; it begins the first by itself."""
+        if not first:
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and what it said is told below
+                self.process.stdin.write("\n")
+                self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.what}: {(self.said.read_text().strip().splitlines() or ['it ended'])[-1]}")
+        return json.loads(line)
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def turn(network, names):
-    """Every contestant once, in this order; the bare loop in the precision that ours took."""
-    found = {}
-    for name in names:
-        settings = {"precision": found["ours"]["precision"]} if name == "bare" and "ours" in found else {}
-        found[name] = measured(name, network, **settings)
-        first = f", first step after {found[name]['first']:.1f} s" if "first" in found[name] else ""
-        print(f"  {name:20} {found[name]['rate']:>9,.0f} images/s{first}", flush=True)
-    return found
+def turns(network, names, count):
+    """By contestant what an epoch gave, a mapping a turn; the bare loop in the precision that ours took."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ends:
+        begun, firsts, found = {}, {}, []
+        for name in names:
+            settings = {"precision": firsts["ours"]["precision"]} if name == "bare" and "ours" in names else {}
+            begun[name] = Contestant(name, network, folder, **settings)
+            ends.callback(begun[name].end)
+            firsts[name] = begun[name].epoch(first=True)
+            first = f"first step after {firsts[name]['first']:.1f} s" if firsts[name]["first"] else "begun"
+            print(f"  {name:20} {first}", flush=True)
+        for _ in range(count):
+            found.append({name: each.epoch() for name, each in begun.items()})
+            print("  " + ", ".join(f"{name} {each['rate']:,.0f}" for name, each in found[-1].items()), flush=True)
+        return found
 
 
 def ratios(turns):
-    """By contestant: ours by theirs, a number a turn."""
+    """By contestant, if it took part: ours by the best of theirs, a number a turn."""
+    present = {title: (what, [name for name in names if name in turns[0]]) for title, (what, names) in AGAINST.items()}
     return {
         title: [each["ours"][what] / max(each[name]["rate"] for name in names) for each in turns]
-        for title, (what, names) in AGAINST.items()
-        if all({"ours", *names} <= set(each) for each in turns)
+        for title, (what, names) in present.items()
+        if names
     }
 
 
@@ -69,16 +101,12 @@ def table(results):
         "| network | ours, images/s | " + " | ".join(titles) + " | start, by Keras's |",
         "|---" * (len(titles) + 3) + "|",
     ]
-    for network, turns in results.items():
-        found = ratios(turns)
-        rate = spread([each["ours"]["rate"] for each in turns], ",.0f")
-        starts = [each["ours"]["first"] / each["keras_fit"]["first"] for each in turns if "keras_fit" in each]
-        cells = [spread(found[title], ".2f") if title in found else "–" for title in titles]
-        lines.append(
-            f"| {network}, {turns[0]['ours']['precision']} | {rate} | "
-            + " | ".join([*cells, spread(starts, ".2f") if starts else "–"])
-            + " |"
-        )
+    for network, found in results.items():
+        by, last = ratios(found), found[-1]
+        rate = spread([each["ours"]["rate"] for each in found], ",.0f")
+        cells = [spread(by[title], ".2f") if title in by else "–" for title in titles]
+        start = f"{last['ours']['first'] / last['keras_fit']['first']:.2f}" if "keras_fit" in last else "–"
+        lines.append(f"| {network}, {last['ours']['precision']} | {rate} | " + " | ".join([*cells, start]) + " |")
     return "\n".join(lines)
 
 
@@ -115,10 +143,9 @@ def main():
     if unknown := set(arguments.networks) - set(STEPS):
         parser.error(f"networks must be of {', '.join(STEPS)}. Received: {', '.join(sorted(unknown))}")
     results = {}
-    for number in range(arguments.turns):
-        for network in arguments.networks:
-            print(f"{network}, turn {number + 1} of {arguments.turns}", flush=True)
-            results.setdefault(network, []).append(turn(network, arguments.only))
+    for network in arguments.networks:
+        print(f"{network}: images/s in {arguments.turns} turns", flush=True)
+        results[network] = turns(network, arguments.only, arguments.turns)
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(results, indent=1))
     if "ours" in arguments.only:

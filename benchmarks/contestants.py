@@ -1,20 +1,44 @@
 """What the speed table compares, each in a process of its own: `python -m convzoo.benchmarks.contestants NAME NETWORK`.
 
-Each trains a network on the same noise of CIFAR-10's shape, holds a tenth as many images out, and prints as JSON how
-many images a second it learned from the end of its first epoch, which compiles, to the end of its last.
+Each trains a network on the same noise of CIFAR-10's shape, holds a tenth as many images out, and after every epoch
+says how many images a second it learned, as JSON, and waits for a line: so all take turns on a machine whose rate
+changes within minutes. The first epoch compiles and does not count. When its input ends it is gone.
 """
 
 import json
 import os
 import sys
-import tempfile
 import time
 
 import numpy as np
 
 BATCH = 128
-STEPS = {"allconv": 24, "nin": 32, "lenet": 1200}  # an epoch: ten seconds or so
-EPOCHS = 3
+STEPS = {"allconv": 12, "nin": 16, "lenet": 400}  # an epoch: some seconds
+MANY = 1_000_000  # epochs
+
+
+class Lap:
+    """Told that an epoch is done, it says how fast that was and waits for the next turn.
+
+    Args:
+        network: its name.
+        out: file to say it in.
+    """
+
+    def __init__(self, network, out):
+        self.images, self.out, self.first = STEPS[network] * BATCH, out, None
+        self.begun = time.perf_counter()
+
+    def step(self):
+        """Called after a step: the first one tells what the start takes."""
+        self.first = self.first or time.time() - float(os.environ["BEGUN"])
+
+    def __call__(self, **more):
+        rate = self.images / (time.perf_counter() - self.begun)
+        print(json.dumps({"rate": rate, "steps": rate, "first": self.first, **more}), file=self.out, flush=True)
+        if not sys.stdin.readline():
+            os._exit(0)
+        self.begun = time.perf_counter()
 
 
 def noise(network):
@@ -26,17 +50,7 @@ def noise(network):
     ]
 
 
-def rate(network, ends):
-    """Images a second between the ends of the first and the last epoch."""
-    return STEPS[network] * BATCH * (len(ends) - 1) / (ends[-1] - ends[0])
-
-
-def since_begun():
-    """Seconds since the process was asked for: imports, building and the first step."""
-    return time.time() - float(os.environ["BEGUN"])
-
-
-def ours(network, **_):
+def ours(network, lap, **_):
     """`train.py` as it is, with augmentation, validation, checkpoints and MLflow; the pictures alone are noise."""
     from convzoo import data
 
@@ -44,42 +58,28 @@ def ours(network, **_):
     parts = [data.Split(x, y), data.Split(held_x, held_y), data.Split(held_x, held_y)]
     data.look = lambda config: None
     data.load = lambda config: data.Dataset("noise", tuple(config["class_names"]), *parts, source="noise")
-    folder = tempfile.mkdtemp()
-    os.chdir(folder)
-    sys.argv[1:] = [f"model={network}", f"epochs={EPOCHS}", f"batch_size={BATCH}"]
-    from mlflow import MlflowClient
+    sys.argv[1:] = [f"model={network}", f"epochs={MANY}", f"batch_size={BATCH}"]
+    import keras
 
     from convzoo import train
+    from convzoo.tracking.run import Run
     from convzoo.training.progress import Progress
 
-    first, step = [], Progress.step
+    step, epoch = Progress.step, Run.epoch
 
-    def seen(*args):
-        first.append(since_begun())
-        Progress.step = step
+    def stepped(*args):
+        lap.step()
         step(*args)
 
-    Progress.step = seen
-    sys.stdout = sys.stderr
+    def recorded(run, number, metrics):
+        epoch(run, number, metrics)
+        lap(steps=metrics["images_per_second"], precision=keras.config.dtype_policy().name)
+
+    Progress.step, Run.epoch = stepped, recorded
     train.main()
-    sys.stdout = sys.__stdout__
-    client = MlflowClient("sqlite:///mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("convzoo").experiment_id])
-
-    def values(name):
-        return sorted((each.step, each) for each in client.get_metric_history(run.info.run_id, name))
-
-    ends = [each.timestamp / 1000 for _, each in values("train_loss")]
-    steps = [each.value for _, each in values("images_per_second")][1:]
-    return {
-        "rate": rate(network, ends),
-        "steps": float(np.median(steps)),
-        "precision": run.data.params["precision"],
-        "first": first[0],
-    }
 
 
-def bare(network, precision="mixed_bfloat16"):
+def bare(network, lap, precision="mixed_bfloat16"):
     """The same network and optimizer in a loop over one batch, and nothing else: what our harness costs."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
@@ -104,15 +104,13 @@ def bare(network, precision="mixed_bfloat16"):
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
-    ends = []
-    for _ in range(EPOCHS):
+    while True:
         for _ in range(STEPS[network]):
             float(step(x, y))
-        ends.append(time.perf_counter())
-    return {"rate": rate(network, ends)}
+        lap()
 
 
-def keras_fit(network, precision="float32", **_):
+def keras_fit(network, lap, precision="float32", **_):
     """Keras's `fit` as it comes, with validation; it is spared augmentation and logging."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
@@ -126,21 +124,18 @@ def keras_fit(network, precision="float32", **_):
     model = keras.Model(inputs, model(keras.layers.Rescaling(1 / 255)(inputs)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.02, momentum=0.9, nesterov=True), loss, metrics=["accuracy"])
-    ends, steps = [], []
     ended = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()),
-        on_train_batch_end=lambda batch, logs: steps or steps.append(since_begun()),
+        on_epoch_end=lambda epoch, logs: lap(), on_train_batch_end=lambda batch, logs: lap.step()
     )
-    model.fit(x, y, BATCH, EPOCHS, validation_data=held, callbacks=[ended], verbose=0)
-    return {"rate": rate(network, ends), "first": steps[0]}
+    model.fit(x, y, BATCH, MANY, validation_data=held, callbacks=[ended], verbose=0)
 
 
-def keras_fit_bfloat16(network, **_):
+def keras_fit_bfloat16(network, lap, **_):
     """`fit` with one line more."""
-    return keras_fit(network, "mixed_bfloat16")
+    keras_fit(network, lap, "mixed_bfloat16")
 
 
-def pytorch(network, fast=False, compiled=False, **_):
+def pytorch(network, lap, fast=False, compiled=False, **_):
     """A script as one writes it, with augmentation and validation: float32, contiguous."""
     import torch
 
@@ -160,8 +155,7 @@ def pytorch(network, fast=False, compiled=False, **_):
         model = torch.compile(model)
     optimizer = torch.optim.SGD(model.parameters(), 0.02, momentum=0.9, nesterov=True, weight_decay=5e-4)
     cast = torch.autocast("cpu", torch.bfloat16, enabled=fast and processor_has_bfloat16())
-    ends = []
-    for _ in range(EPOCHS):
+    while True:
         model.train()
         for indices in torch.randperm(len(x), generator=generator).split(BATCH):
             images = networks.augmented(x[indices], generator)
@@ -172,46 +166,43 @@ def pytorch(network, fast=False, compiled=False, **_):
             optimizer.step()
         model.eval()
         with torch.no_grad(), cast:
-            right = sum(
+            for images, labels in zip(held_x.split(1000), held_y.split(1000), strict=True):
                 (model(images).argmax(1) == labels).sum().item()
-                for images, labels in zip(held_x.split(1000), held_y.split(1000), strict=True)
-            )
-        ends.append(time.perf_counter())
-    return {"rate": rate(network, ends), "right": right}
+        lap()
 
 
-def pytorch_fast(network, **_):
+def pytorch_fast(network, lap, **_):
     """bfloat16 by autocast where the processor has it, channels last, threads that do not spin."""
-    return pytorch(network, fast=True)
+    pytorch(network, lap, fast=True)
 
 
-def pytorch_compiled(network, **_):
+def pytorch_compiled(network, lap, **_):
     """The same through `torch.compile`, which wants a C++ compiler."""
-    return pytorch(network, fast=True, compiled=True)
+    pytorch(network, lap, fast=True, compiled=True)
 
 
-def ceiling(network, size=4096, **_):
+def ceiling(network, lap, size=4096, **_):
     """What the processor could do: its best rate of a matrix product, by the multiplications of a training step."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
     from convzoo.models import plan
 
-    rates = {}
-    for dtype in ("bfloat16", "float32"):
-        a = tf.cast(tf.random.normal((size, size)), dtype)
-        product = tf.function(tf.matmul)
-        product(a, a)
-        seconds = []
-        for _ in range(5):
-            begun = time.perf_counter()
-            product(a, a)[0, 0].numpy()
-            seconds.append(time.perf_counter() - begun)
-        rates[dtype] = 2 * size**3 / min(seconds)
     found = plan(network, image_shape=(32, 32, 3))
     first = next(row.macs for row, _ in found.walk() if row.macs)  # no gradient goes on to the image
     work = 2 * (3 * found.macs - first)
-    return {"rate": rates["bfloat16"] / work, "float32": rates["float32"] / work, "flops": rates}
+    product = tf.function(tf.matmul)
+    factors = {dtype: tf.cast(tf.random.normal((size, size)), dtype) for dtype in ("bfloat16", "float32")}
+    while True:
+        flops = {}
+        for dtype, a in factors.items():
+            seconds = []
+            for _ in range(5):
+                begun = time.perf_counter()
+                product(a, a)[0, 0].numpy()
+                seconds.append(time.perf_counter() - begun)
+            flops[dtype] = 2 * size**3 / min(seconds)
+        lap(rate=max(flops.values()) / work, flops=flops)
 
 
 CONTESTANTS = (ours, bare, keras_fit, keras_fit_bfloat16, pytorch, pytorch_fast, pytorch_compiled, ceiling)
@@ -219,5 +210,7 @@ ENVIRONMENT = {name: {"OMP_WAIT_POLICY": "passive"} for name in ("pytorch_fast",
 
 if __name__ == "__main__":
     name, network, *rest = sys.argv[1:]
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is not an answer
     run = {each.__name__: each for each in CONTESTANTS}[name]
-    print(json.dumps(run(network, **dict(word.split("=") for word in rest))))
+    run(network, Lap(network, out), **dict(word.split("=") for word in rest))

@@ -1,6 +1,7 @@
 """Starting the backend: quietly, and in the precision that the processor and the network are good at."""
 
 import contextlib
+import gc
 import os
 import re
 import sys
@@ -50,6 +51,8 @@ def start(precision, cores=None):
             tensorflow.get_logger().addFilter(_no_retracing)
     if begun:
         keras.utils.clear_session()  # runs of one process share no graph and no names; it forgets the policy too
+    else:
+        gc.freeze()  # its collection need not go through the half million objects of the modules
     return choose(precision)
 
 

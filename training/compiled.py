@@ -62,7 +62,7 @@ class Compiled:
 
 
 _last = {}  # the last one, by its key
-_keep_modules = cache(gc.freeze)  # once: what is there before the first model stays, and no collection goes through it
+_keep_modules = cache(gc.freeze)  # once, before the first model: MLflow, which came in after the backend, is kept too
 
 
 def key(cell, name, network, own_layers):

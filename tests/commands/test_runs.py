@@ -183,7 +183,7 @@ def test_a_signal_ends_the_run_killed(tmp_path, number, code):
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == code
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30  # of a busy machine, ten of them for MLflow; all epochs take minutes
     # Where the store is still being made after some seconds, as on a busy machine, the next command delivers.
     for left in (tmp_path / "spool").glob("*/journal.jsonl"):
         assert '"KILLED"' in left.read_text().splitlines()[-1]

@@ -67,7 +67,7 @@ def turns(network, names, count):
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ends:
         begun, firsts, found = {}, {}, []
         for name in names:
-            settings = {"precision": firsts["ours"]["precision"]} if name == "bare" and "ours" in names else {}
+            settings = {"precision": firsts["ours"]["precision"]} if name == "bare" and "ours" in firsts else {}
             begun[name] = Contestant(name, network, folder, **settings)
             ends.callback(begun[name].end)
             firsts[name] = begun[name].epoch(first=True)

@@ -61,6 +61,7 @@ class Delivery:
         self.uri, self.journals = uri, []
         self._changed = threading.Condition()
         self._since = None  # when the store ceased to take what is recorded
+        self._left = False  # whether a run has waited for it to its end since, in vain
         self._unsettled = False
         self._tries = self._late = 0  # since then
         self._client, self._looked = None, set()
@@ -130,12 +131,13 @@ class Delivery:
         self._wait(lambda: journal not in self.journals or self._since, seconds)
         if journal in self.journals and not self._since:
             self.troubled(TimeoutError(f"no answer in {seconds} s"))
+            self._left = True
         if journal in self.journals and not journal.kept:
             raise UserError(f"neither {self.uri} nor {journals.SPOOL}/ takes what run {journal.begin['name']} recorded")
 
     def leave(self):
-        """Tries for the last time, and says what is left."""
-        if self._since:
+        """Tries for the last time, unless a run just did, and says what is left."""
+        if self._since and not self._left:
             self._tries = 0
             self._wait(lambda: not self._since, LEAVE_SECONDS)
         if self._since and (mine := [journal for journal in self.journals if journal.waiting]):
@@ -225,7 +227,7 @@ class Delivery:
 
     def _well(self):
         with self._changed:
-            self._since, self._tries = None, 0
+            self._since, self._left, self._tries = None, False, 0
             AWAY.pop(self.uri, None)
             atexit.unregister(self.leave)
         late = f": all that waited has arrived, {self._late} records" if self._late else ""

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import threading
@@ -29,7 +30,9 @@ def test_a_server_that_is_killed_in_mid_run_and_comes_back(server, tmp_path):
     server.kill()
     command.until("^warning: ")
     command.until(r"^epoch +20/120")
+    command.process.send_signal(signal.SIGSTOP)  # else it may be done before the server has started
     server.start()
+    command.process.send_signal(signal.SIGCONT)
     warned, arrived = told(command.end(), server.address)
     assert (len(warned), len(arrived)) == (1, 1)
     assert re.search(r"all that waited has arrived, \d+ records", arrived[0])

@@ -135,14 +135,17 @@ class Checkpoints:
         """Keeps what `read` then gives, with `history`.
 
         Args:
-            arrays: a list of NumPy arrays.
+            arrays: a list of NumPy arrays; those of a type that NumPy lacks, as bfloat16, are kept as float32.
             facts: a mapping that JSON can hold.
             steps: of the epoch after those of `history`.
 
         Raises:
             UserError: there is no room, or the folder cannot be written to; what was there stays.
         """
-        held = {f"a{number}": array for number, array in enumerate(arrays)}
+        held = {
+            f"a{number}": array.astype("float32") if array.dtype.kind == "V" else array
+            for number, array in enumerate(arrays)
+        }
         text = json.dumps({**facts, "history": self.history}).encode()
         buffer = io.BytesIO()
         np.savez(buffer, facts=np.frombuffer(text, np.uint8), **held)

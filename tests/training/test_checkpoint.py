@@ -152,6 +152,20 @@ def test_the_last_two_are_kept_and_the_newest_is_read(tmp_path):
     assert read(tmp_path) == ([3.0] * 3, {"best": 3.0}, [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0}])
 
 
+def test_numbers_of_a_type_that_numpy_lacks_come_back(tmp_path):
+    """A layer in plain bfloat16 has its variables in it."""
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense(3, dtype="bfloat16")
+    dense.build((None, 4))
+    kernel = keras.ops.convert_to_numpy(dense.kernel)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.write([kernel], {})
+        ((held,), _) = checkpoints.read()
+    dense.kernel.assign(keras.ops.zeros((4, 3)))
+    dense.kernel.assign(held)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(dense.kernel), kernel)
+
+
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-20], lambda data: data[:100] + b"x" + data[101:], lambda _: b""]
 )

@@ -4,6 +4,9 @@ MLflow keeps a point of a metric by its value, step and time: the same one, writ
 once. Params, tags, files and data sets are there once by their names.
 """
 
+import re
+from collections import Counter
+
 from . import lease
 from .result import search, serves
 from .store import experiment_of, mlflow_error, repository
@@ -27,19 +30,22 @@ def begin(client, journal, before=False):
     record = journal.begin
     experiment = experiment_of(client, record["uri"], record["study"])
     if before and (found := client.search_runs([experiment], f"tags.journal = '{record['journal']}'")):
-        run = found[0].info.run_id
+        run, params = found[0].info.run_id, found[0].data.params
     elif "cell" in record and journal.waited:
         with lease.claimed(client, experiment, record["cell"]):
-            run = _begin(client, experiment, record, alone=True)
+            run, params = _begin(client, experiment, record, alone=True)
     else:
-        run = _begin(client, experiment, record, alone=False)
+        run, params = _begin(client, experiment, record, alone=False)
     journal.repository = repository(client, run)
-    batch(client, run, {"params": record["params"]})
+    batch(client, run, {"params": {key: value for key, value in record["params"].items() if key not in params}})
     return run, experiment
 
 
 def _begin(client, experiment, record, alone):
-    """The id of the run that goes on, or of a new one. `alone` refuses to make what another process makes or made."""
+    """The id and params of the run that goes on, its settings perhaps in other words, or of a new one.
+
+    `alone` refuses to make what another process makes or made.
+    """
     tags = record["tags"]
     if "identity" in tags:
         found = search(client, experiment, f"tags.identity = '{tags['identity']}'")
@@ -56,7 +62,7 @@ def _begin(client, experiment, record, alone):
             if old.status == "RUNNING":
                 client.set_terminated(old.id, "KILLED")
     tags = {**tags, "journal": record["journal"], "owner": record["owner"], "heartbeat": record["heartbeat"]}
-    return client.create_run(experiment, record["at"], tags, record["name"]).info.run_id
+    return client.create_run(experiment, record["at"], tags, record["name"]).info.run_id, {}
 
 
 def _go_on(client, old, record):
@@ -66,7 +72,7 @@ def _go_on(client, old, record):
     client.set_tag(old.id, "artifacts", record["tags"]["artifacts"])
     if old.failure:
         client.delete_tag(old.id, "failure")
-    return old.id
+    return old.id, old.params
 
 
 def held(client, run):
@@ -90,6 +96,16 @@ def batch(client, run, record):
         params=[Param(key, str(value)) for key, value in record.get("params", {}).items()],
         metrics=[Metric(key, float(value), at, step) for key, value in record.get("metrics", {}).items()],
     )
+
+
+def allowed(metrics):
+    """Metrics by names that MLflow takes: other signs become underscores, and equals get their places' numbers."""
+    plain = {name: re.sub(r"[^\w/.: -]", "_", name) for name in metrics}
+    counts = Counter(plain.values())
+    return {
+        short if counts[short] == 1 else f"{short} {number}": metrics[name]
+        for number, (name, short) in enumerate(plain.items(), 1)
+    }
 
 
 def carry_out(client, journal, record, epochs):

@@ -42,8 +42,9 @@ class Recorded:
         self.client, self.id, self.name, self.experiment_id = client, info.run_id, info.run_name, info.experiment_id
 
     def metrics(self, metrics, step=0):
-        """Logs metrics at a step, all in one write."""
-        records.batch(self.client, self.id, {"metrics": metrics, "step": step, "at": _now()})
+        """Logs metrics at a step, all in one write, by the names that MLflow allows."""
+        named = records.allowed(metrics)
+        records.batch(self.client, self.id, {"metrics": named, "step": step, "at": _now()})
 
     def files(self, paths, folder):
         """Logs files as artifacts in a folder."""

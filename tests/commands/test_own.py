@@ -33,7 +33,7 @@ def test_a_network_and_pictures_of_one_s_own(tmp_path):
     (tmp_path / "configs" / "model").mkdir(parents=True)
     (tmp_path / "configs" / "model" / "mine.yaml").write_text(NETWORK)
     rng = np.random.default_rng(0)
-    for name, level in (("dark", 40), ("light", 200)):
+    for name, level in (("dark", 40), ("light (bright & sunny)", 200)):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         for i in range(40):
             pixels = (level + rng.integers(-30, 30, (20, 20, 3))).astype(np.uint8)

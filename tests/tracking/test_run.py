@@ -101,6 +101,28 @@ def test_one_that_failed_may_go_on_with_the_epochs_that_it_lacks(uri):
     assert "failure" not in client.get_run(run.id).data.tags
 
 
+def test_one_whose_settings_are_typed_in_other_words_goes_on(uri):
+    """MLflow refuses other words for a param that a run has."""
+    for words in ("5e-4", "0.0005"):
+        with contextlib.suppress(ZeroDivisionError):
+            params = {"recipe.weight_decay": words} | ({"also": words} if words == "0.0005" else {})
+            with Run(uri, "study", "typed", params, {"identity": "typed"}, go_on=True) as run:
+                assert words == "0.0005" or 1 / 0
+    run = mlflow.MlflowClient(uri).get_run(run.id)
+    assert (run.info.status, run.data.params) == ("FINISHED", {"recipe.weight_decay": "5e-4", "also": "0.0005"})
+
+
+def test_metrics_of_any_names_are_logged(uri):
+    """Classes of a user's own pictures may be called anything."""
+    with Run(uri, "study", "classes", {}, {}):
+        pass
+    names = ["dogs (small)", "C++", "C##", "猫", "it's"]
+    find(uri, "latest").metrics({f"accuracy/{name}": number for number, name in enumerate(names)})
+    found = mlflow.MlflowClient(uri).get_run(find(uri, "latest").id).data.metrics
+    plain = ["dogs _small_", "C__ 2", "C__ 3", "猫", "it_s"]
+    assert found == {f"accuracy/{name}": number for number, name in enumerate(plain)}
+
+
 def test_what_one_that_goes_on_measures_at_its_end_is_there_once(uri):
     """It was killed between its last metrics and its end, and is tested again at another time."""
     for seconds in (1.0, 2.0):

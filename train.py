@@ -55,7 +55,6 @@ def train(settings, network, axes, plan, data, precision):
 
     from convzoo.analysis import pictures, views
     from convzoo.data.stream import Batches
-    from convzoo.models import assemble, objective
     from convzoo.studies import files
     from convzoo.tracking import study
     from convzoo.tracking.record import record
@@ -71,18 +70,13 @@ def train(settings, network, axes, plan, data, precision):
         if done := study.reusable(uri, name_of_study, tags["identity"], again, kept, checkpoints.trained):
             checkpoints.remove()
             print(f"{name}: done before, {done}")
-            return {"found": True, "val_accuracy": done.metrics.get("val_accuracy"), **study.place(done)}
+            return {"found": True, "val_accuracy": done.val_accuracy, **study.place(done)}
         print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
         print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
 
         def fresh():
             keras.utils.set_random_seed(settings["seed"])
-            front = preprocess.fit_front(recipe["preprocess"], data.train.x)
-            shape, classes = data.train.x.shape[1:], len(data.class_names)
-            model = assemble.assemble(network["rows"], shape, classes, plan.name, front, dtype="uint8")
-            preprocess.fit_rows(model, network["rows"], data.train.x)
-            preprocess.check_sizes(model, recipe["sizes"])
-            return model, objective.make(model, network["loss"], network["heads"])
+            return preprocess.fitted(network, plan.name, recipe, data.train.x, len(data.class_names))
 
         ready = compiled.of(compiled.key(tags["cell"], plan.name, network, settings["allow"]), fresh)
         augmentation = {key: recipe[key] for key in ("flip", "shift", "fill")}
@@ -107,14 +101,15 @@ def train(settings, network, axes, plan, data, precision):
             looking = partial(ready.scores, on_batch=interrupts.check)
             test, beside = views.measured(looking, data.test, settings["test_shift"], settings["test_flip"])
             found = {f"test_{metric}": value for metric, value in {**test.metrics, **beside}.items()}
-            run.metrics({**found, "training_seconds": fit.seconds(history)}, settings["epochs"])
+            run.metrics({**found, **(in_all := fit.in_all(history, settings["select"]))}, settings["epochs"])
             if kept == "full":
                 run.figure(pictures.learning_curves(history, name), "learning_curves.png")
                 run.save_model(ready.model)
             interrupts.check()
         checkpoints.remove()
     print(test, *views.told(beside), sep="\n")
-    return {"found": False, "val_accuracy": history[-1].get("val_accuracy"), **study.place(run)}
+    accuracy = in_all.get("best_val_accuracy", history[-1].get("val_accuracy"))
+    return {"found": False, "val_accuracy": accuracy, **study.place(run)}
 
 
 if __name__ == "__main__":

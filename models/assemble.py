@@ -60,6 +60,8 @@ def assemble(rows, image_shape, classes, name="network", front=(), dtype="float3
     inputs = x = keras.Input(image_shape, name="image", dtype=dtype)
     for layer in front:
         x = layer(x)
+    if not keras.backend.is_float_dtype(x.dtype):  # of bytes Keras's layers make no numbers by themselves
+        x = keras.layers.Rescaling(1.0, name="floats")(x)
     previous, last = "the image", list(rows)[-1]
     for row_name, row in rows.items():
         layer = targets.make(row_name, row, **({"dtype": "float32"} if row_name == last else {}))
@@ -74,12 +76,13 @@ def assemble(rows, image_shape, classes, name="network", front=(), dtype="float3
     return keras.Model(inputs, x, name=name)
 
 
-def resized(model, image_shape):
+def resized(model, image_shape, call=None):
     """A model over the same layers for images of another size.
 
     Args:
         model: of one or more inputs, the first of them the images.
         image_shape: (height, width, channels).
+        call: takes a layer and what it is called on, and calls it; for those who want to see what it gives.
 
     Raises:
         UserError: a layer takes no such maps.
@@ -88,7 +91,7 @@ def resized(model, image_shape):
     inputs = [keras.Input(image_shape, name=images.name, dtype=images.dtype), *others]
     inputs = keras.tree.pack_sequence_as(model.input, inputs)
     try:
-        return keras.models.clone_model(model, inputs, clone_function=lambda layer: layer)
+        return keras.models.clone_model(model, inputs, clone_function=lambda layer: layer, call_function=call)
     except Exception as error:
         height, width, _ = image_shape
         raise UserError(f"{model.name} takes no images of {height}×{width}: {targets.first_line(error)}") from error

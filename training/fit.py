@@ -135,9 +135,15 @@ def shrunk(images, part):
     return keras.ops.cast(keras.ops.round(smaller), "uint8")
 
 
-def seconds(history):
-    """What the epochs of a `fit` took, without the time between two goes."""
-    return sum(metrics["epoch_seconds"] for metrics in history)
+def in_all(history, select="last"):
+    """Metrics of all epochs of a `fit` together.
+
+    Returns:
+        Mapping with `training_seconds`, without the time between two goes, and, if the best weights were kept, theirs:
+        `best_val_accuracy`.
+    """
+    best = {"best_val_accuracy": max(metrics["val_accuracy"] for metrics in history)} if select == "best" else {}
+    return {"training_seconds": sum(metrics["epoch_seconds"] for metrics in history), **best}
 
 
 @dataclasses.dataclass

@@ -3,7 +3,8 @@
 import keras
 
 from .. import UserError
-from ..models import assemble, targets
+from ..models import assemble, objective, targets
+from .step import with_heads
 
 _BATCH = 1000
 
@@ -22,11 +23,36 @@ def check(recipe, network):
         raise UserError("`recipe.label_smoothing` must be 0 for a network with a loss of its own")
 
 
-def check_sizes(model, parts):
-    """Refuses sizes of pictures that a network cannot learn from.
+def fitted(network, name, recipe, images, classes):
+    """A network with its front, the rows that learn from data adapted, as a recipe trains it.
+
+    Args:
+        network: its rows, loss and heads, checked.
+        name: the network's.
+        recipe: with `preprocess` and `sizes`.
+        images: the training part, uint8, shape (n, height, width, channels).
+        classes: how many.
+
+    Returns:
+        The model, which takes such images, and its `convzoo.models.objective.Objective`.
+
+    Raises:
+        UserError: a row cannot be built or adapted, or a layer takes no pictures of one of `recipe.sizes`.
+    """
+    front = fit_front(recipe["preprocess"], images)
+    model = assemble.assemble(network["rows"], images.shape[1:], classes, name, front, dtype="uint8")
+    fit_rows(model, network["rows"], images)
+    wanted = objective.make(model, network["loss"], network["heads"])
+    check_sizes(model, wanted, recipe["sizes"])
+    return model, wanted
+
+
+def check_sizes(model, wanted, parts):
+    """Refuses sizes of pictures that a network, or a head of it, cannot learn from.
 
     Args:
         model: as `assemble` made it.
+        wanted: its `convzoo.models.objective.Objective`.
         parts: the sides, as parts of those of the model's own pictures.
 
     Raises:
@@ -38,9 +64,12 @@ def check_sizes(model, parts):
         if not all(sides):
             raise UserError(f"`recipe.sizes`: a part of {part:g} leaves no pixel of {height}×{width}")
         try:
-            assemble.resized(model, (*sides, channels))
+            smaller = assemble.resized(with_heads(model, wanted), (*sides, channels))
         except UserError as error:
             raise UserError(f"`recipe.sizes`: {error}") from error
+        for output, name, target in zip(smaller.outputs[1:], wanted.outputs, wanted.targets, strict=True):
+            if target == "image" and tuple(output.shape[1:]) != (*sides, channels):
+                raise UserError(f"`recipe.sizes`: head `{name}` gives pictures of one size alone")
 
 
 def fit_front(rows, images):

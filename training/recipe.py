@@ -91,6 +91,11 @@ def resolve(config):
     if config["test_flip"] and not data["augment"]["flip"]:
         raise UserError(f"`test_flip`: pictures of {data['name']} mean something else when they are mirrored")
 
+    if recipe["schedule"] == "steps" and not recipe["boundaries"]:
+        raise UserError("`recipe.schedule=steps` divides the rate at epochs, and `recipe.boundaries` names none")
+    if len(recipe["sizes"]) > config["epochs"]:
+        raise UserError(f"`recipe.sizes` are {len(recipe['sizes'])}, and `epochs={config['epochs']}` has none for each")
+
     recipe["flip"] = data["augment"]["flip"] and recipe["flip"]
     recipe["shift"] = recipe["shift"] if data["augment"]["shift"] else 0
     recipe["fill"] = recipe["fill"] if recipe["shift"] else "zeros"

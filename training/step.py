@@ -40,7 +40,7 @@ class Step:
         loss, accuracy = map(float, self._run(x, y))
         if not math.isfinite(loss):
             self.synchronize()
-            raise UserError(f"the loss is {loss}: {_first_fault(self.of(x), self.inputs(x, y))}")
+            raise UserError(f"the loss is {loss}: {_first_fault(self.model, self.inputs(x, y))}")
         return loss, accuracy
 
     def variables(self):
@@ -72,7 +72,7 @@ class Step:
 def with_heads(model, objective):
     """A model over the same layers, with the heads' outputs beside the scores."""
     inputs = [model.input] if objective.labels is None else [model.input, objective.labels]
-    return keras.Model(inputs, [model.output, *objective.outputs.values()])
+    return keras.Model(inputs, [model.output, *objective.outputs.values()], name=model.name)
 
 
 class SmoothedCrossentropy(keras.losses.Loss):
@@ -178,11 +178,18 @@ def _first_fault(model, inputs):
     if held:  # a gradient goes backwards: what is behind the last of them is whole
         others = f", as are those of {', '.join(f'`{name}`' for name in held[:-1])}" if held[:-1] else ""
         return f"the weights of layer `{held[-1]}` are no finite numbers since the last update{others}"
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    outputs = keras.Model(model.inputs, [layer.output for layer in layers])(inputs, training=True)
-    for layer, output in zip(layers, outputs, strict=True):
-        if not _is_finite(output):
-            return f"layer `{layer.name}` is the first whose output is not finite"
+    names, given = [], []
+
+    def call(layer, *args, **kwargs):
+        output = layer(*args, **kwargs)
+        names.append(layer.name)
+        given.append(output)
+        return output
+
+    inner = resized(model, inputs[0].shape[1:], call).inputs
+    for name, outputs in zip(names, keras.Model(inner, given)(inputs, training=True), strict=True):
+        if not all(map(_is_finite, keras.tree.flatten(outputs))):
+            return f"layer `{name}` is the first whose output is not finite"
     return "the outputs of all layers are finite, the loss of them is not"
 
 

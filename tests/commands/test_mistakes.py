@@ -78,6 +78,8 @@ MISTAKES = [
     ("study=", ["`study`"]),
     ("recipe.schedule=linear", ["`recipe.schedule`", "cosine"]),
     ("recipe.boundaries=[5,3]", ["`recipe.boundaries`"]),
+    ("recipe.schedule=steps", ["`recipe.schedule=steps`", "`recipe.boundaries` names none"]),
+    ("model=nin epochs=1 recipe.sizes=[0.5,1]", ["`recipe.sizes` are 2", "`epochs=1`"]),
     ("recipe.sizes=[]", ["`recipe.sizes`", "the last of them 1"]),
     ("recipe.sizes=[1.5,1]", ["`recipe.sizes`"]),
     ("recipe.sizes=0.5", ["`recipe.sizes`"]),

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from convzoo import UserError
 from convzoo.data import Split
 from convzoo.data.stream import Batches
 from convzoo.models.assemble import assemble
 from convzoo.models.objective import Objective
 from convzoo.training.compiled import Compiled
-from convzoo.training.fit import fit, seconds, shrunk, speed
-from convzoo.training.preprocess import fit_front, fit_rows
+from convzoo.training.fit import fit, in_all, shrunk, speed
+from convzoo.training.preprocess import fit_front, fit_rows, fitted
 from convzoo.training.scores import Scores
 from convzoo.training.step import Step
 
@@ -58,10 +59,12 @@ def test_it_learns_and_reports_every_epoch():
     last = history[-1][1]
     rates = "learning_rate images_per_second epoch_seconds"
     assert set(last) == {*"train_loss train_accuracy val_loss val_accuracy".split(), *rates.split()}
-    assert seconds([metrics for _, metrics in history]) == sum(row["epoch_seconds"] for _, row in history) > 0
+    assert in_all([metrics for _, metrics in history]) == {
+        "training_seconds": pytest.approx(sum(row["epoch_seconds"] for _, row in history))
+    }
     assert last["val_accuracy"] == 1
     assert last["learning_rate"] == pytest.approx(0.1)
-    assert last["images_per_second"] > 0
+    assert min(last["images_per_second"], last["epoch_seconds"]) > 0
     held_out = bright_or_dark(100, 3)
     assert (Scores(model)(held_out.x).argmax(axis=1) == held_out.y).all()
 
@@ -131,6 +134,12 @@ def test_best_keeps_the_weights_of_the_best_epoch():
     assert kept == pytest.approx(max(accuracies))
 
 
+def test_of_all_epochs_the_best_or_the_last_tells():
+    history = [dict(val_accuracy=accuracy, epoch_seconds=2.0) for accuracy in (0.5, 0.9, 0.7)]
+    assert in_all(history, "best") == {"training_seconds": 6.0, "best_val_accuracy": 0.9}
+    assert in_all(history) == in_all([{"epoch_seconds": 2.0}] * 3) == {"training_seconds": 6.0}
+
+
 def test_last_keeps_the_last_weights():
     model = network()
     history = train(model, epochs=3, learning_rate=0.02)
@@ -162,6 +171,50 @@ def test_the_front_is_fitted_to_the_images_row_by_row():
     assert x.dtype == np.float32
     np.testing.assert_allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(x.std(axis=(0, 1, 2)), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("dropout", [True, False])
+def test_without_a_front_a_network_learns_from_the_bytes(dropout):
+    """Of bytes most of Keras's layers make no numbers by themselves."""
+    keras.utils.set_random_seed(0)
+    rows = {
+        "conv": {"_target_": "convzoo.layers.Conv2D", "filters": 4, "kernel_size": 3, "kernel_initializer": "ones"},
+        "flat": {"_target_": "keras.layers.Flatten"},
+        "score": {"_target_": "keras.layers.Dense", "units": 2},
+    }
+    first = {"drop": {"_target_": "keras.layers.Dropout", "rate": 0.2}} if dropout else {}
+    network, images = {"rows": {**first, **rows}, "loss": None, "heads": {}}, bright_or_dark(64, 1).x
+    model, objective = fitted(network, "net", {"preprocess": None, "sizes": [1.0]}, images, 2)
+    convolved = keras.ops.convert_to_numpy(keras.Model(model.input, model.get_layer("conv").output)(images))
+    wanted = images[:, :3, :3, 0].astype("float32").sum((1, 2))
+    np.testing.assert_allclose(convolved[:, 0, 0, 0], wanted, rtol=1e-6)
+    train(model, epochs=1, learning_rate=1e-6, objective=objective)
+
+
+def test_sizes_that_a_head_cannot_take_are_refused():
+    rows = {
+        "conv": {"_target_": "keras.layers.Conv2D", "filters": 1, "kernel_size": 3, "padding": "same"},
+        "pool": {"_target_": "keras.layers.GlobalMaxPooling2D"},
+        "score": {"_target_": "keras.layers.Dense", "units": 2},
+    }
+    flat = {"flat": {"_target_": "keras.layers.Flatten"}, "dense": {"_target_": "keras.layers.Dense", "units": 2}}
+    drawn = {
+        "dense": {"_target_": "keras.layers.Dense", "units": 16},
+        "shape": {"_target_": "keras.layers.Reshape", "target_shape": [4, 4, 1]},
+    }
+    recipe, images = {"preprocess": None, "sizes": [0.5, 1.0]}, bright_or_dark(64, 1).x
+    told = {
+        "net takes no images of 2×2": {"after": "conv", "layers": flat},
+        "head `aux` gives pictures of one size alone": {"after": "pool", "target": "image", "layers": drawn},
+    }
+    for words, head in told.items():
+        with pytest.raises(UserError, match=f"`recipe.sizes`: {words}"):
+            fitted({"rows": rows, "loss": None, "heads": {"aux": head}}, "net", recipe, images, 2)
+    convolved = {"draw": {"_target_": "keras.layers.Conv2D", "filters": 1, "kernel_size": 1}}
+    head = {"after": "conv", "target": "image", "layers": convolved}
+    model, objective = fitted({"rows": rows, "loss": None, "heads": {"aux": head}}, "net", recipe, images, 2)
+    step = Step(model, objective, keras.optimizers.SGD(1e-6))
+    step(images[:, ::2, ::2], bright_or_dark(64, 1).y)
 
 
 def test_heads_are_trained_and_not_saved():

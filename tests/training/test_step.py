@@ -71,6 +71,18 @@ def test_a_loss_that_is_no_number_is_not_learned_from(fault):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), value)
 
 
+def test_of_smaller_pictures_the_layer_at_fault_is_named_as_well():
+    x = inputs = keras.Input((6, 6, 2), name="image")
+    rows = keras.layers.GlobalMaxPooling2D(), keras.layers.Rescaling(np.inf, name="fault"), keras.layers.Dense(3)
+    for layer in (*layers()[:2], *rows):
+        x = layer(x)
+    model = keras.Model(inputs, x)
+    learn = Step(model, make(model), optimizer())
+    for pictures in (IMAGES[:, 1:5, 1:5], IMAGES):
+        with pytest.raises(UserError, match=r"^the loss is .*: layer `fault` is the first whose output is not finite"):
+            learn(pictures, LABELS)
+
+
 def test_an_update_that_overflowed_is_told_by_its_layer():
     """A number of 3e38 times a rate of 100 is more than a float32 holds; the dense layer's kernel alone got it."""
     keras.utils.set_random_seed(0)

@@ -1,5 +1,6 @@
 """`kill -9`, and the same command again: it goes on in the same MLflow run and ends with the very weights."""
 
+import os
 import random
 import time
 
@@ -81,7 +82,7 @@ def test_an_everyday_run_that_is_killed_while_it_is_closed(place, whole):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(4 if os.environ.get("CONVZOO_TEST") == "all" else 2))
 def test_at_random(place, whole, seed):
     """At any time from the first line to the end; a run that comes to its end is held against the whole one."""
     draw, cuts, studies = random.Random(seed), [], 0

@@ -294,6 +294,7 @@ def test_a_sweep_takes_away_only_what_it_wrote(tmp_path):
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_wrong_in_any_way_is_told_and_the_others_go_on(tmp_path):
     """A network without a recipe of its own, and a seed that is none, are found out in different places."""
     words = ["-m", "data=digits", "data.fraction=0.1", "epochs=1", "study=odd", "recipe=paper", "model=maxout,lenet"]
@@ -317,6 +318,7 @@ def test_a_sweep_that_cannot_begin_is_one_line(tmp_path):
         assert (out, err.count("\n"), told in err) == ("", 1, True), out + err
 
 
+@pytest.mark.slow
 def test_claims_are_those_that_were_stated_before(tmp_path):
     (tmp_path / "studies").mkdir()
     file = tmp_path / "studies" / "drop.yaml"
@@ -388,6 +390,7 @@ def test_two_at_once_do_not_make_one_run_twice(tmp_path):
     assert sorted(run.data.params["dropout"] for run in recorded) == ["0", "0.5"]
 
 
+@pytest.mark.slow
 def test_a_run_of_a_sweep_is_the_run_alone(tmp_path):
     """The second seeds take over what was compiled for the first."""
     words = [*TINY, "epochs=1", "study=sweep"]

@@ -82,7 +82,7 @@ def test_an_everyday_run_that_is_killed_while_it_is_closed(place, whole):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4 if os.environ.get("CONVZOO_TEST") == "all" else 2))
+@pytest.mark.parametrize("seed", range(4 if os.environ.get("CONVZOO_TEST") == "all" else 1))
 def test_at_random(place, whole, seed):
     """At any time from the first line to the end; a run that comes to its end is held against the whole one."""
     draw, cuts, studies = random.Random(seed), [], 0

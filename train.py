@@ -56,7 +56,7 @@ def train(settings, network, axes, plan, data, precision):
     from convzoo.analysis import pictures, views
     from convzoo.data.stream import Batches
     from convzoo.studies import files
-    from convzoo.tracking import study
+    from convzoo.tracking import result, study
     from convzoo.tracking.record import record
     from convzoo.tracking.run import Run, run_name
     from convzoo.training import checkpoint, compiled, fit, preprocess, signals
@@ -70,7 +70,7 @@ def train(settings, network, axes, plan, data, precision):
         if done := study.reusable(uri, name_of_study, tags["identity"], again, kept, checkpoints.trained):
             checkpoints.remove()
             print(f"{name}: done before, {done}")
-            return {"found": True, "val_accuracy": done.val_accuracy, **study.place(done)}
+            return {"found": True, "val_accuracy": result.val_accuracy(done.metrics), **study.place(done)}
         print(f"{name}: {plan.params:,} parameters, {plan.macs:,} MACs an image, {precision}\n{data.source}")
         print(*plan.notes, sep="\n", end="\n" if plan.notes else "")
 
@@ -101,15 +101,15 @@ def train(settings, network, axes, plan, data, precision):
             looking = partial(ready.scores, on_batch=interrupts.check)
             test, beside = views.measured(looking, data.test, settings["test_shift"], settings["test_flip"])
             found = {f"test_{metric}": value for metric, value in {**test.metrics, **beside}.items()}
-            run.metrics({**found, **(in_all := fit.in_all(history, settings["select"]))}, settings["epochs"])
+            in_all = fit.in_all(history, settings["select"])
+            run.metrics({**found, **in_all}, settings["epochs"])
             if kept == "full":
                 run.figure(pictures.learning_curves(history, name), "learning_curves.png")
                 run.save_model(ready.model)
             interrupts.check()
         checkpoints.remove()
     print(test, *views.told(beside), sep="\n")
-    accuracy = in_all.get("best_val_accuracy", history[-1].get("val_accuracy"))
-    return {"found": False, "val_accuracy": accuracy, **study.place(run)}
+    return {"found": False, "val_accuracy": result.val_accuracy({**history[-1], **in_all}), **study.place(run)}
 
 
 if __name__ == "__main__":

@@ -130,8 +130,8 @@ class Delivery:
         journal.due = 0
         self._wait(lambda: journal not in self.journals or self._since, seconds)
         if journal in self.journals and not self._since:
-            self.troubled(TimeoutError(f"no answer in {seconds} s"))
             self._left = True
+            self.troubled(TimeoutError(f"no answer in {seconds} s"))
         if journal in self.journals and not journal.kept:
             raise UserError(f"neither {self.uri} nor {journals.SPOOL}/ takes what run {journal.begin['name']} recorded")
 

@@ -42,14 +42,14 @@ class Result:
     pictures: str
     lease: dict = field(default_factory=dict)
 
-    @property
-    def val_accuracy(self):
-        """Of the weights that were kept; None where nothing was left for validation."""
-        return self.metrics.get("best_val_accuracy", self.metrics.get("val_accuracy"))
-
     def __str__(self):
         where = f"run {self.id}" if self.id else "it waits for the store in spool/"
         return f"test accuracy {self.metrics['test_accuracy']:.2%} ({where})"
+
+
+def val_accuracy(metrics):
+    """That of the weights which a run kept, from its metrics; None where nothing was left for validation."""
+    return metrics.get("best_val_accuracy", metrics.get("val_accuracy"))
 
 
 def search(client, experiment_id, where=""):

@@ -111,7 +111,11 @@ def bare(network, lap, precision="mixed_bfloat16"):
 
 
 def keras_fit(network, lap, precision="float32", **_):
-    """Keras's `fit` as it comes, with validation; it is spared augmentation and logging."""
+    """Keras's `fit` as it comes, with validation; it is spared augmentation and logging.
+
+    A call an epoch: who drops an iterator of `tf.data` may wait for its tuner, which sleeps up to as long as the
+    iterator has lived, so that one kept while others have their turn would make the next epoch longer by theirs.
+    """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
 
@@ -124,10 +128,10 @@ def keras_fit(network, lap, precision="float32", **_):
     model = keras.Model(inputs, model(keras.layers.Rescaling(1 / 255)(inputs)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.02, momentum=0.9, nesterov=True), loss, metrics=["accuracy"])
-    ended = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: lap(), on_train_batch_end=lambda batch, logs: lap.step()
-    )
-    model.fit(x, y, BATCH, MANY, validation_data=held, callbacks=[ended], verbose=0)
+    stepped = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: lap.step())
+    while True:
+        model.fit(x, y, BATCH, validation_data=held, callbacks=[stepped], verbose=0)
+        lap()
 
 
 def keras_fit_bfloat16(network, lap, **_):

@@ -1,0 +1,62 @@
+"""The speed table: who waits for its turn rests, and ratios are taken within a turn."""
+
+import gc
+
+import pytest
+import tensorflow as tf
+
+from convzoo.benchmarks import __main__ as speed
+from convzoo.benchmarks import contestants
+
+
+def test_keras_fit_keeps_no_iterator_while_others_have_their_turn(monkeypatch):
+    monkeypatch.setitem(contestants.STEPS, "lenet", 3)
+    alive = []
+
+    class Lap:
+        def step(self):
+            alive.append("a step")
+
+        def __call__(self):
+            gc.collect()
+            alive.append([each for each in gc.get_objects() if isinstance(each, tf.data.Iterator)])
+            if len(alive) == 8:
+                raise StopIteration
+
+    with pytest.raises(StopIteration):
+        contestants.keras_fit("lenet", Lap())
+    assert alive == ["a step"] * 3 + [[]] + ["a step"] * 3 + [[]]
+
+
+TURNS = [
+    {
+        "ours": {"rate": 200.0, "steps": 240.0, "first": 6.0, "precision": "float32"},
+        "bare": {"rate": 250.0},
+        "keras_fit": {"rate": 100.0, "first": 4.0},
+        "pytorch": {"rate": 160.0},
+        "pytorch_fast": {"rate": 80.0},
+    },
+    {
+        "ours": {"rate": 100.0, "steps": 120.0, "first": 6.0, "precision": "float32"},
+        "bare": {"rate": 120.0},
+        "keras_fit": {"rate": 25.0, "first": 4.0},
+        "pytorch": {"rate": 100.0},
+        "pytorch_fast": {"rate": 125.0},
+    },
+]
+
+
+def test_ratios_are_taken_within_a_turn_and_against_the_best_of_theirs():
+    assert speed.ratios(TURNS) == {
+        "Keras fit": [2.0, 4.0],
+        "PyTorch": [1.25, 1.0],
+        "PyTorch, its best": [1.25, 0.8],
+        "a bare loop": [0.96, 1.0],
+    }
+
+
+def test_the_table_gives_medians_and_spread():
+    assert speed.table({"lenet": TURNS}).splitlines()[-1] == (
+        "| lenet, float32 | 150 (100–200) | 3.00 (2.00–4.00) | 1.12 (1.00–1.25) | 1.02 (0.80–1.25) | 0.98 (0.96–1.00) "
+        "| 1.50 |"
+    )

@@ -4,7 +4,6 @@ Each contestant trains in a process of its own. They take turns, one epoch each,
 medians over the turns, ratios are taken within a turn.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -15,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import command
 from .contestants import CONTESTANTS, ENVIRONMENT, STEPS
 
 NAMES = [each.__name__ for each in CONTESTANTS]
@@ -26,6 +26,7 @@ AGAINST = {  # ours by the best of theirs
     "a bare loop": ("steps", ["bare"]),
     "the matrix product": ("steps", ["ceiling"]),
 }
+PICTURES = (".png", ".svg", ".pdf")
 
 
 class Contestant:
@@ -43,8 +44,9 @@ class Contestant:
         environment = {**os.environ, **ENVIRONMENT.get(name, {}), "BEGUN": str(time.time())}
         place = Path(folder, name)
         place.mkdir()
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.said.open("w")}
-        self.process = subprocess.Popen(words, text=True, env=environment, cwd=place, **pipes)
+        with self.said.open("w") as said:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
+            self.process = subprocess.Popen(words, text=True, env=environment, cwd=place, **pipes)
 
     def epoch(self, first=False):
         """What it says of its next epoch; it begins the first by itself."""
@@ -57,19 +59,15 @@ class Contestant:
             raise SystemExit(f"{self.what}: {(self.said.read_text().strip().splitlines() or ['it ended'])[-1]}")
         return json.loads(line)
 
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait()
 
-
-def turns(network, names, count):
-    """By contestant what an epoch gave, a mapping a turn; the bare loop in the precision that ours took."""
+def turns(network, names, count, steps):
+    """By contestant what an epoch of so many steps gave, a mapping a turn; the bare loop in ours' precision."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ends:
         begun, firsts, found = {}, {}, []
         for name in names:
             settings = {"precision": firsts["ours"]["precision"]} if name == "bare" and "ours" in firsts else {}
-            begun[name] = Contestant(name, network, folder, **settings)
-            ends.callback(begun[name].end)
+            begun[name] = Contestant(name, network, folder, steps=steps, **settings)
+            ends.enter_context(begun[name].process)  # in the end its input is closed, and it is waited for
             firsts[name] = begun[name].epoch(first=True)
             first = f"first step after {firsts[name]['first']:.1f} s" if firsts[name]["first"] else "begun"
             print(f"  {name:20} {first}", flush=True)
@@ -133,21 +131,21 @@ def picture(results, file):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m convzoo.benchmarks", description=__doc__)
+    parser = command.parser("", __doc__, turns=5)
     parser.add_argument("networks", nargs="*", default=list(STEPS), help=f"default: {' '.join(STEPS)}")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--steps", type=command.count, help="of a turn; default: some seconds of them")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="the contestants; default: all")
-    parser.add_argument("--output", help="file for all numbers in JSON")
-    parser.add_argument("--picture", help="file for bars (.png, .svg, .pdf)")
+    parser.add_argument("--picture", type=command.place, help="file for bars (.png, .svg, .pdf)")
     arguments = parser.parse_args()
     if unknown := set(arguments.networks) - set(STEPS):
         parser.error(f"networks must be of {', '.join(STEPS)}. Received: {', '.join(sorted(unknown))}")
+    if arguments.picture and arguments.picture.suffix not in PICTURES:
+        parser.error(f"--picture must end in {', '.join(PICTURES)}. Received: {arguments.picture}")
     results = {}
     for network in arguments.networks:
         print(f"{network}: images/s in {arguments.turns} turns", flush=True)
-        results[network] = turns(network, arguments.only, arguments.turns)
-    if arguments.output:
-        Path(arguments.output).write_text(json.dumps(results, indent=1))
+        results[network] = turns(network, arguments.only, arguments.turns, arguments.steps or STEPS[network])
+    command.write(arguments.output, results)
     if "ours" in arguments.only:
         print(f"\nours by theirs: above 1 ours is faster\n\n{table(results)}")
     if arguments.picture:

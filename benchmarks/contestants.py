@@ -216,5 +216,6 @@ if __name__ == "__main__":
     name, network, *rest = sys.argv[1:]
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is not an answer
-    run = {each.__name__: each for each in CONTESTANTS}[name]
-    run(network, Lap(network, out), **dict(word.split("=") for word in rest))
+    run, settings = {each.__name__: each for each in CONTESTANTS}[name], dict(word.split("=") for word in rest)
+    STEPS[network] = int(settings.pop("steps", STEPS[network]))
+    run(network, Lap(network, out), **settings)

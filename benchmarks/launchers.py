@@ -3,16 +3,12 @@
 A ratio is the time of one process by that of the workers: above 1 the workers are sooner done.
 """
 
-import argparse
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 
-TRAIN = Path(__file__).parents[1] / "train.py"
+from . import command
+
 SWEEP = ["model=lenet", "data=digits", "epochs=40", "seed=range(8)"]
 
 
@@ -20,16 +16,14 @@ def seconds(words):
     """Of a command in a folder of its own, from its start to its end."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        subprocess.run([sys.executable, TRAIN, "-m", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        command.sweep(words, folder)
         return time.perf_counter() - begun
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m convzoo.benchmarks.launchers", description=__doc__)
+    parser = command.parser(".launchers", __doc__, turns=3)
     parser.add_argument("words", nargs="*", default=SWEEP, help=f"the sweep; default: {' '.join(SWEEP)}")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--output", help="file for the same in JSON")
+    parser.add_argument("--workers", type=command.count, default=2, help="default: 2")
     arguments = parser.parse_args()
     workers, turns = ["launcher=parallel", f"launcher.workers={arguments.workers}"], []
     for _ in range(arguments.turns):
@@ -38,8 +32,7 @@ def main():
         print(f"one process {one:.1f} s, {arguments.workers} workers {many:.1f} s: {one / many:.2f}", flush=True)
     ratio = statistics.median(one / many for one, many in turns)
     print(f"median {ratio:.2f}")
-    if arguments.output:
-        Path(arguments.output).write_text(json.dumps({"words": arguments.words, "turns": turns, "median": ratio}))
+    command.write(arguments.output, {"words": arguments.words, "turns": turns, "median": ratio})
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ Ours and theirs take turns; a ratio is the median over the turns, between its qu
 input and weights.
 """
 
-import argparse
-import json
 import time
 
 import keras
@@ -14,6 +12,7 @@ from keras import layers as theirs
 from keras import ops
 
 from .. import layers as ours
+from . import command
 from .peers import DenseLocal, LoopLocal, SparseLocal, chain, local_response_normalization, mean_of
 
 IMAGES, MAPS, PICTURES = (64, 32, 32, 64), (64, 12, 12, 32), (256, 32, 32, 3)
@@ -144,13 +143,17 @@ def compare(calls, turns):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m convzoo.benchmarks.layers", description=__doc__)
+    parser = command.parser(".layers", __doc__, turns=30)
     parser.add_argument("names", nargs="*", default=[""], help="only the rows that start so")
     parser.add_argument("--dtype", default="float32", help='policy, such as "mixed_bfloat16"')
-    parser.add_argument("--turns", type=int, default=30)
-    parser.add_argument("--output", help="file for the same in JSON")
     arguments = parser.parse_args()
-    keras.config.set_dtype_policy(arguments.dtype)
+    names = [name for name, *_ in pairs()]
+    if unknown := [each for each in arguments.names if not any(name.startswith(each) for name in names)]:
+        parser.error(f"no row starts so: {', '.join(unknown)}")
+    try:
+        keras.config.set_dtype_policy(arguments.dtype)
+    except ValueError:
+        parser.error(f"--dtype must be the name of a policy. Received: {arguments.dtype}")
     rows = []
     print(f"{'ours / theirs':34} step  (quartiles)       ms          forward")
     for name, shape, *pair in pairs():
@@ -164,9 +167,7 @@ def main():
         rows.append(row)
         text = "{ratio:5.2f} ({quartiles[0]:.2f}-{quartiles[1]:.2f}) {ms[0]:7.2f} /{ms[1]:7.2f}"
         print(f"{name:34}", text.format(**row["step"]), " ", text.format(**row["forward"]), flush=True)
-    if arguments.output:
-        with open(arguments.output, "w") as file:
-            json.dump({"backend": keras.backend.backend(), "dtype": arguments.dtype, "rows": rows}, file, indent=2)
+    command.write(arguments.output, {"backend": keras.backend.backend(), "dtype": arguments.dtype, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -4,12 +4,7 @@ The runs are of one process. A cell of a few epochs is followed by one of more, 
 tells what an epoch takes, and a run's time, from its start to the next one's, less its epochs is what is wanted.
 """
 
-import argparse
-import json
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 from hydra.errors import HydraException
@@ -17,7 +12,7 @@ from mlflow import MlflowClient
 
 from .. import UserError
 from ..studies.files import choices
-from .launchers import TRAIN
+from . import command
 
 SWEEP = ["model=lenet", "data=digits"]
 EPOCHS, SEEDS = (2, 7), 5
@@ -29,8 +24,7 @@ def lengths(words, pairs):
         uri = f"sqlite:///{folder}/mlflow.db"
         rates = ",".join(f"{0.02 + pair / 1e6:g}" for pair in range(pairs))  # each a cell of its own, alike in all else
         axes = [f"learning_rate={rates}", f"epochs={EPOCHS[0]},{EPOCHS[1]}", f"seed=range({SEEDS})"]
-        sweep = [sys.executable, TRAIN, "-m", *words, *axes, "study=cost", f"tracking.uri={uri}"]
-        subprocess.run(sweep, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        command.sweep([*words, *axes, "study=cost", f"tracking.uri={uri}"], folder)
         client, found, token = MlflowClient(uri), [], None
         experiment = client.get_experiment_by_name("cost").experiment_id
         while token != "":
@@ -49,11 +43,10 @@ def costs(took):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m convzoo.benchmarks.sweep", description=__doc__)
+    parser = command.parser(".sweep", __doc__)
     parser.add_argument("words", nargs="*", default=SWEEP, help=f"what all runs are of; default: {' '.join(SWEEP)}")
     runs = 2 * SEEDS
     parser.add_argument("--pairs", type=int, default=20, help=f"of two cells, {runs} runs each; default: 20")
-    parser.add_argument("--output", help="file for all times in JSON")
     arguments = parser.parse_args()
     if arguments.pairs < 4:
         parser.error(f"--pairs must be at least 4. Received: {arguments.pairs}")
@@ -68,8 +61,7 @@ def main():
     for number, part in enumerate(np.array_split(took, 4), 1):
         first, after, epoch = (np.median(values) for values in costs(part))
         print(f"runs {number}/4: {first:.2f} the first of a cell, {after:.2f} its next seeds; {epoch:.3f} an epoch")
-    if arguments.output:
-        Path(arguments.output).write_text(json.dumps({"words": arguments.words, "seconds": took.tolist()}))
+    command.write(arguments.output, {"words": arguments.words, "seconds": took.tolist()})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-_BATCH = 250  # pictures at a time where nothing is learned; a thousand take more memory than training
+# Pictures at a time where nothing is learned: with more than a training step's their maps find no place in what it left
+# of the memory, and a run's peak is theirs.
+_BATCH = 125
 
 
 class Scores:

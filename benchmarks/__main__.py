@@ -135,7 +135,7 @@ def main():
     parser.add_argument("networks", nargs="*", default=list(STEPS), help=f"default: {' '.join(STEPS)}")
     parser.add_argument("--steps", type=command.count, help="of a turn; default: some seconds of them")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="the contestants; default: all")
-    parser.add_argument("--picture", type=command.place, help="file for bars (.png, .svg, .pdf)")
+    parser.add_argument("--picture", type=command.place, help=f"file for bars ({', '.join(PICTURES)})")
     arguments = parser.parse_args()
     if unknown := set(arguments.networks) - set(STEPS):
         parser.error(f"networks must be of {', '.join(STEPS)}. Received: {', '.join(sorted(unknown))}")

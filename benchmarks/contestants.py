@@ -1,8 +1,9 @@
 """What the speed table compares, each in a process of its own: `python -m convzoo.benchmarks.contestants NAME NETWORK`.
 
 Each trains a network on the same noise of CIFAR-10's shape, holds a tenth as many images out, and after every epoch
-says how many images a second it learned, as JSON, and waits for a line: so all take turns on a machine whose rate
-changes within minutes. The first epoch compiles and does not count. When its input ends it is gone.
+says how many images a second it learned, as JSON, in all and by its training steps alone, and waits for a line: so all
+take turns on a machine whose rate changes within minutes. The first epoch compiles and does not count. When its input
+ends it is gone.
 """
 
 import json
@@ -27,18 +28,21 @@ class Lap:
 
     def __init__(self, network, out):
         self.images, self.out, self.first = STEPS[network] * BATCH, out, None
-        self.begun = time.perf_counter()
+        self.begun, self.last = time.perf_counter(), None
 
     def step(self):
-        """Called after a step: the first one tells what the start takes."""
+        """Called after a step: the first one tells what the start takes, an epoch's last where its steps end."""
         self.first = self.first or time.time() - float(os.environ["BEGUN"])
+        self.last = time.perf_counter()
 
     def __call__(self, **more):
-        rate = self.images / (time.perf_counter() - self.begun)
-        print(json.dumps({"rate": rate, "steps": rate, "first": self.first, **more}), file=self.out, flush=True)
+        end = time.perf_counter()
+        rates = {"rate": end - self.begun, "steps": (self.last or end) - self.begun}
+        rates = {what: self.images / seconds for what, seconds in rates.items()}
+        print(json.dumps({**rates, "first": self.first, **more}), file=self.out, flush=True)
         if not sys.stdin.readline():
             os._exit(0)
-        self.begun = time.perf_counter()
+        self.begun, self.last = time.perf_counter(), None
 
 
 def noise(network):
@@ -113,8 +117,9 @@ def bare(network, lap, precision="mixed_bfloat16"):
 def keras_fit(network, lap, precision="float32", **_):
     """Keras's `fit` as it comes, with validation; it is spared augmentation and logging.
 
-    A call an epoch: who drops an iterator of `tf.data` may wait for its tuner, which sleeps up to as long as the
-    iterator has lived, so that one kept while others have their turn would make the next epoch longer by theirs.
+    Who drops an iterator of `tf.data` may wait for its tuner, which sleeps up to as long as the iterator has lived, a
+    minute at most: so an epoch of seconds may take twice as long as its steps, which are told by themselves, and one of
+    minutes little longer. A call an epoch, so that none is kept while others have their turn.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
@@ -168,6 +173,7 @@ def pytorch(network, lap, fast=False, compiled=False, **_):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            lap.step()
         model.eval()
         with torch.no_grad(), cast:
             for images, labels in zip(held_x.split(1000), held_y.split(1000), strict=True):
@@ -206,7 +212,8 @@ def ceiling(network, lap, size=4096, **_):
                 product(a, a)[0, 0].numpy()
                 seconds.append(time.perf_counter() - begun)
             flops[dtype] = 2 * size**3 / min(seconds)
-        lap(rate=max(flops.values()) / work, flops=flops)
+        rate = max(flops.values()) / work
+        lap(rate=rate, steps=rate, flops=flops)
 
 
 CONTESTANTS = (ours, bare, keras_fit, keras_fit_bfloat16, pytorch, pytorch_fast, pytorch_compiled, ceiling)

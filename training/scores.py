@@ -4,12 +4,14 @@ Keras's `predict` gives the same and takes up to half as long again on TensorFlo
 its `evaluate` would be traced beside it.
 """
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
-# Pictures at a time where nothing is learned: with more than a training step's their maps find no place in what it left
-# of the memory, and a run's peak is theirs.
+# Pictures at a time, at most, where nothing is learned: with more than a training step's their maps find no place in
+# what it left of the memory, and a run's peak is theirs.
 _BATCH = 125
 
 
@@ -31,7 +33,8 @@ class Scores:
             images: (n, height, width, channels).
             on_batch: called after each batch.
         """
-        size, found = min(_BATCH, len(images)), []
+        batches = math.ceil(len(images) / _BATCH)
+        size, found = math.ceil(len(images) / batches), []
         for start in range(0, len(images), size):
             batch = images[start : start + size]
             missing = size - len(batch)  # filled up: another shape would be compiled for itself

@@ -38,6 +38,16 @@ def test_scores_are_those_of_predict(count, policy):
     np.testing.assert_allclose(found, expected, rtol=rounding, atol=rounding)
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(153, [77, 77]), (250, [125, 125]), (251, [84, 84, 84]), (7, [7])])
+def test_batches_are_of_one_size_and_little_is_filled_up(count, sizes):
+    model = network()
+    scores, seen = Scores(model), []
+    run = scores._run
+    scores._run = lambda batch: (seen.append(len(batch)), run(batch))[1]
+    scores(IMAGES[:count])
+    assert seen == sizes
+
+
 def test_weights_that_have_changed_are_seen():
     model = network()
     scores = Scores(model)

@@ -74,8 +74,8 @@ def turns(network, names, count, steps):
             first = f"first step after {firsts[name]['first']:.1f} s" if firsts[name]["first"] else "begun"
             print(f"  {name:20} {first}", flush=True)
         for turn in range(count):
-            first = turn % len(names)  # who comes after a matrix product may find the processor slower
-            order = [*names[first:], *names[:first]]
+            start = turn % len(names)  # who comes after a matrix product may find the processor slower
+            order = [*names[start:], *names[:start]]
             told = {name: begun[name].epoch() for name in order}
             found.append({name: told[name] for name in names})
             print("  " + ", ".join(f"{name} {each['rate']:,.0f}" for name, each in found[-1].items()), flush=True)

@@ -4,8 +4,6 @@ Keras's `predict` gives the same and takes up to half as long again on TensorFlo
 its `evaluate` would be traced beside it.
 """
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
@@ -24,7 +22,7 @@ class Scores:
 
     def __init__(self, model):
         make = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
-        self._run = make(model)
+        self._run, self._one_size = make(model), make is _jax  # which compiles each shape for itself, for seconds
 
     def __call__(self, images, on_batch=lambda: None):
         """The scores of images, shape (n, classes), float32.
@@ -33,13 +31,13 @@ class Scores:
             images: (n, height, width, channels).
             on_batch: called after each batch.
         """
-        batches = math.ceil(len(images) / _BATCH)
-        size, found = math.ceil(len(images) / batches), []
+        size, found = min(_BATCH, len(images)), []
         for start in range(0, len(images), size):
             batch = images[start : start + size]
-            missing = size - len(batch)  # filled up: another shape would be compiled for itself
-            batch = np.concatenate([batch, np.repeat(batch[-1:], missing, 0)]) if missing else batch
-            found.append(ops.convert_to_numpy(self._run(batch))[: size - missing])
+            count = len(batch)
+            if self._one_size and count < size:
+                batch = np.concatenate([batch, np.repeat(batch[-1:], size - count, 0)])
+            found.append(ops.convert_to_numpy(self._run(batch))[:count])
             on_batch()
         return np.concatenate(found)
 

@@ -2,6 +2,9 @@
 
 import contextlib
 import gc
+import io
+import json
+import types
 
 import pytest
 import tensorflow as tf
@@ -31,6 +34,23 @@ def test_keras_fit_keeps_no_iterator_while_others_have_their_turn(monkeypatch):
     with pytest.raises(StopIteration):
         contestants.keras_fit("lenet", Lap())
     assert alive == ["a step"] * 3 + [[]] + ["a step"] * 3 + [[]]
+
+
+def test_what_follows_the_last_step_counts_for_the_epoch_alone(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(contestants, "time", types.SimpleNamespace(perf_counter=lambda: now[0], time=lambda: now[0]))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 2))
+    monkeypatch.setitem(contestants.STEPS, "lenet", 2)
+    monkeypatch.setenv("BEGUN", "97")
+    out = io.StringIO()
+    lap = contestants.Lap("lenet", out)
+    for seconds, call in [(1, lap.step), (1, lap.step), (6, lap), (4, lap)]:  # the second epoch tells of no step
+        now[0] += seconds
+        call()
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == [
+        {"rate": 256 / 8, "steps": 256 / 2, "first": 4.0},
+        {"rate": 256 / 4, "steps": 256 / 4, "first": 4.0},
+    ]
 
 
 def test_each_turn_another_one_begins(monkeypatch):

@@ -31,7 +31,7 @@ class Lap:
         self.begun, self.last = time.perf_counter(), None
 
     def step(self):
-        """Called after a step: the first one tells what the start takes, an epoch's last where its steps end."""
+        """Called after a step or some: the first tells what the start takes, an epoch's last where its steps end."""
         self.first = self.first or time.time() - float(os.environ["BEGUN"])
         self.last = time.perf_counter()
 
@@ -77,7 +77,7 @@ def ours(network, lap, **_):
 
     def recorded(run, number, metrics):
         epoch(run, number, metrics)
-        lap(steps=metrics["images_per_second"], precision=keras.config.dtype_policy().name)
+        lap(precision=keras.config.dtype_policy().name)
 
     Progress.step, Run.epoch = stepped, recorded
     train.main()

@@ -103,23 +103,29 @@ class Batches:
             pictures[outside] = 0
         return pictures, y
 
-    def epoch(self, epoch, done=0, ready=lambda x, y: (x, y)):
-        """Iterates over an epoch's batches but the first `done`; the next is made while the last is learned from.
+    def epoch(self, epoch, done=0, ready=list, count=lambda: 1):
+        """Iterates over an epoch's batches but the first `done`, some at a time, the next made beside the last.
 
         Args:
             epoch, done: from 0.
-            ready: what makes of pictures and labels that which is learned from.
+            ready: what makes of a list of batches, pairs of pictures and labels, that which is learned from.
+            count: says, whenever some are to be made, how many at most.
         """
+        ordered = done
 
-        def batch(step):
-            return ready(*self.apply(self.decide(epoch, step)))
+        def make(steps):
+            return ready([self.apply(self.decide(epoch, step)) for step in steps])
+
+        def order():
+            nonlocal ordered
+            steps = range(ordered, min(ordered + count(), self.steps))
+            ordered = steps.stop
+            return worker.submit(make, steps) if steps else None
 
         with ThreadPoolExecutor(1) as worker:
-            coming = worker.submit(batch, done) if done < self.steps else None
-            for step in range(done + 1, self.steps + 1):
-                found = coming.result()
-                if step < self.steps:
-                    coming = worker.submit(batch, step)
+            coming = order()
+            while coming:
+                found, coming = coming.result(), order()
                 yield found
 
 

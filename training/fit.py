@@ -10,6 +10,7 @@ from .. import UserError
 from ..models.objective import make
 from . import backend
 from .optimizer import make_optimizer, make_schedule
+from .pace import Pace
 from .progress import Progress
 from .step import Step
 
@@ -26,6 +27,7 @@ def fit(
     checkpoints=None,
     on_step=lambda: None,
     on_epoch=lambda e, m: None,
+    pace=None,
 ):
     """Trains a model from pictures to class scores, or goes on with what `checkpoints` hold.
 
@@ -42,9 +44,10 @@ def fit(
         select: "last" keeps the last epoch's weights, "best" those of the highest validation accuracy, the earliest
             of equals.
         checkpoints: `convzoo.training.checkpoint.Checkpoints`, entered, or None.
-        on_step: called after every step and between two batches of validation. A KeyboardInterrupt that it raises ends
-            the training there, with a checkpoint.
+        on_step: called after every call of the backend, which takes a step or some, and between two batches of
+            validation. A KeyboardInterrupt that it raises ends the training there, with a checkpoint.
         on_epoch: called with the epoch's number, from 1, and its metrics; at once for those that were done before.
+        pace: a `Pace`, which says how many steps go to the backend at once; None is a new one. No result depends on it.
 
     Returns:
         The metrics of all epochs, a list of mappings.
@@ -54,6 +57,7 @@ def fit(
     optimizer = make_optimizer(recipe, schedule, epochs * batches.steps)
     learn = compiled.step(optimizer, recipe.get("label_smoothing"))
     best_accuracy, best_weights, so_far, look = -1.0, None, _Epoch(), _marking(on_step)
+    pace = pace or Pace()
     history = checkpoints.history if checkpoints else []
     if held := checkpoints and checkpoints.read():
         best_accuracy, best_weights, so_far = _restore(learn, *held)
@@ -66,7 +70,8 @@ def fit(
         size = sizes[epoch * len(sizes) // epochs]
         progress.begin_epoch(epoch)
         try:
-            _learn(learn, batches.epoch(epoch, so_far.steps, _ready(size)), so_far, progress, look)
+            left = batches.epoch(epoch, so_far.steps, _ready(learn, size), lambda: pace.steps)
+            _learn(learn, left, pace, so_far, progress, look)
             rate = float(schedule((epoch + 1) * batches.steps - 1))  # of the epoch's last step
             metrics = {**so_far.metrics(), "learning_rate": rate}
             if validation is not None:
@@ -91,15 +96,15 @@ def fit(
     return history
 
 
-def _ready(size):
-    """What makes a batch one of the backend's tensors, its pictures shrunk to a part of their sides."""
-    return lambda x, y: (keras.ops.convert_to_tensor(shrunk(x, size)), keras.ops.convert_to_tensor(y))
+def _ready(learn, size):
+    """What makes some batches ready to be learned from, their pictures shrunk to a part of their sides."""
+    return lambda batches: learn.ready([(shrunk(x, size), y) for x, y in batches])
 
 
-def _learn(learn, batches, so_far, progress, look):
+def _learn(learn, ready, pace, so_far, progress, look):
     """Learns from what is left of an epoch."""
-    for x, y in batches:
-        so_far.add(*learn(x, y))
+    for some in ready:
+        so_far.add(pace.timed(learn.learn, some))
         progress.step(so_far.steps, so_far.accuracy)
         so_far.images_per_second = progress.images_per_second()
         look()
@@ -112,17 +117,17 @@ def speed(model, recipe, batch_size, objective=None, seconds=2.0, clock=time.per
     Args:
         model: it takes float pictures; its weights change.
         recipe, batch_size, objective: as for `fit`.
-        seconds: after so many it ends, or after 50 steps.
+        seconds: after so many it ends, or after some 50 steps.
         clock: seconds, for tests.
     """
-    learn = Step(model, objective or make(model), make_optimizer(recipe, 1e-3))
+    learn, pace = Step(model, objective or make(model), make_optimizer(recipe, 1e-3)), Pace(clock=clock)
     x = np.random.default_rng(0).normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
     y = np.arange(batch_size) % model.output_shape[-1]
     learn(x, y)
     begun, steps, passed = clock(), 0, 0.0
     while steps < 50 and passed < seconds:
-        learn(x, y)
-        steps, passed = steps + 1, clock() - begun
+        steps += len(pace.timed(learn.learn, learn.ready(pace.steps * [(x, y)])))
+        passed = clock() - begun
     return steps * batch_size / passed
 
 
@@ -151,22 +156,26 @@ class _Epoch:
     """How far an epoch has come, and in which time: in earlier goes, if it was stopped."""
 
     steps: int = 0
+    calls: int = 0
     loss: float = 0.0
     accuracy: float = 0.0
     seconds: float = 0.0
     images_per_second: float = 0.0
 
-    def add(self, loss, accuracy):
-        """Takes in a step; all batches are of one size."""
-        self.steps += 1
-        self.loss += (loss - self.loss) / self.steps
-        self.accuracy += (accuracy - self.accuracy) / self.steps
+    def add(self, told):
+        """Takes in the steps of a call, their loss and accuracy; all batches are of one size."""
+        self.calls += 1
+        for loss, accuracy in told:
+            self.steps += 1
+            self.loss += (loss - self.loss) / self.steps
+            self.accuracy += (accuracy - self.accuracy) / self.steps
 
     def metrics(self):
         return {
             "train_loss": self.loss,
             "train_accuracy": self.accuracy,
             "images_per_second": self.images_per_second,
+            "steps_per_execution": self.steps / self.calls,
         }
 
 

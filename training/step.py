@@ -1,4 +1,4 @@
-"""One step of training: loss, gradient and update, as one compiled call of the backend.
+"""Steps of training: loss, gradient and update, one or some of them in one compiled call of the backend.
 
 Keras's `train_on_batch` does the same, a tenth slower for a small network, and learns from a loss that is no number.
 """
@@ -13,7 +13,7 @@ from ..models.assemble import resized
 
 
 class Step:
-    """Trains on a batch at a time: `loss, accuracy = step(images, labels)`.
+    """Trains on a batch, `loss, accuracy = step(images, labels)`, or on one after the other in one call, by `learn`.
 
     The loss is the one that was minimised, heads and regularization included; the accuracy that of the scores, both
     before the update.
@@ -32,23 +32,49 @@ class Step:
         self.objective, self.optimizer, self._of_shape = objective, optimizer, {model.input.shape[1:]: self.model}
         optimizer.build(self.model.trainable_variables)
         make = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
-        self._run, self.synchronize = make(self)
+        self._run, self._together, self.synchronize = make(self)
 
     def __call__(self, x, y):
-        """Raises UserError for a loss that is infinite or no number; then nothing was updated."""
-        self.of(x)  # is made here, not in the backend's trace
-        loss, accuracy = map(float, self._run(x, y))
-        if not math.isfinite(loss):
-            self.synchronize()
-            raise UserError(f"the loss is {loss}: {_first_fault(self.model, self.inputs(x, y))}")
-        return loss, accuracy
+        """Loss and accuracy of a batch; raises as `learn` does."""
+        return self.learn(self.ready([(x, y)]))[0]
+
+    def ready(self, batches):
+        """What `learn` takes.
+
+        Args:
+            batches: list of pairs of pictures and labels, all of one size.
+
+        It may be made beside a step, in a thread of its own.
+        """
+        parts = zip(*batches, strict=True)
+        return tuple(self._together([ops.convert_to_tensor(each) for each in part]) for part in parts)
+
+    def learn(self, ready):
+        """Trains on one batch after the other, as calls for each would.
+
+        Args:
+            ready: as `self.ready` made it.
+
+        Returns:
+            A list with the loss and the accuracy of each batch.
+
+        Raises:
+            UserError: a loss is infinite or no number; then neither its batch nor those after it updated anything.
+        """
+        told = [tuple(map(float, each)) for each in self._run(*ready)]
+        for number, (loss, _) in enumerate(told):
+            if not math.isfinite(loss):
+                self.synchronize()
+                x, y = (part[number] for part in ready)
+                raise UserError(f"the loss is {loss}: {_first_fault(self.model, self.inputs(x, y))}")
+        return told
 
     def variables(self):
         """All that decides the next step: weights, the seeds' states, the optimizer's step, rate and momentum."""
         return [*self.model.variables, *self.optimizer.variables]
 
     def of(self, x):
-        """The model for pictures of this size, over the same layers."""
+        """The model for pictures of this size, over the same layers; a new one is not to be made in a trace."""
         shape = tuple(x.shape[1:])
         if shape not in self._of_shape:
             self._of_shape[shape] = resized(self.model, shape)
@@ -98,7 +124,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
 def _tensorflow(step):
     import tensorflow as tf
 
-    optimizer, variables = step.optimizer, step.model.trainable_variables
+    optimizer, variables, compiled = step.optimizer, step.model.trainable_variables, {}
 
     def learn(x, y):
         model = step.of(x)
@@ -106,11 +132,32 @@ def _tensorflow(step):
             outputs = model(step.inputs(x, y), training=True)
             loss, accuracy = step.judge(x, y, outputs, model.losses)
         gradients = tape.gradient(loss, variables)
-        tf.cond(tf.math.is_finite(loss), lambda: optimizer.apply(gradients, variables), lambda: None)
-        return loss, accuracy
+        finite = tf.math.is_finite(loss)
+        tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
+        return finite, tf.stack([loss, accuracy])
 
-    # XLA trains these networks three to nine times slower on a processor.
-    return tf.function(learn, jit_compile=False, autograph=False), lambda: None
+    def learn_each(xs, ys):
+        def one(number, _, told):
+            finite, found = learn(xs[number], ys[number])
+            return number + 1, finite, told.write(number, found)
+
+        def go_on(number, finite, _):
+            return finite & (number < tf.shape(ys)[0])
+
+        told = tf.TensorArray(tf.float32, 0, dynamic_size=True, element_shape=(2,))
+        return tf.while_loop(go_on, one, (0, True, told), parallel_iterations=1)[2].stack()
+
+    def run(xs, ys):
+        kind = tuple(xs.shape[1:]), xs.dtype
+        if kind not in compiled:
+            step.of(xs[0])
+            of_any_number = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (xs, ys)]
+            # XLA trains these networks three to nine times slower on a processor.
+            function = tf.function(learn_each, jit_compile=False, autograph=False)
+            compiled[kind] = function.get_concrete_function(*of_any_number)
+        return compiled[kind](xs, ys).numpy()
+
+    return run, tf.stack, lambda: None
 
 
 def _torch(step):
@@ -118,17 +165,21 @@ def _torch(step):
 
     optimizer, variables = step.optimizer, step.model.trainable_variables
 
-    def run(x, y):
-        x, y, model = ops.convert_to_tensor(x), ops.convert_to_tensor(y), step.of(x)
-        loss, accuracy = step.judge(x, y, model(step.inputs(x, y), training=True), model.losses)
-        step.model.zero_grad()
-        loss.backward()
-        if torch.isfinite(loss):
-            with torch.no_grad():
-                optimizer.apply([variable.value.grad for variable in variables], variables)
-        return loss.detach(), accuracy
+    def run(xs, ys):
+        for x, y in zip(xs, ys, strict=True):
+            model = step.of(x)
+            loss, accuracy = step.judge(x, y, model(step.inputs(x, y), training=True), model.losses)
+            step.model.zero_grad()
+            loss.backward()
+            finite = torch.isfinite(loss)
+            if finite:
+                with torch.no_grad():
+                    optimizer.apply([variable.value.grad for variable in variables], variables)
+            yield loss.detach(), accuracy
+            if not finite:
+                return
 
-    return run, lambda: None
+    return run, list, lambda: None
 
 
 def _jax(step):
@@ -145,23 +196,28 @@ def _jax(step):
         loss, accuracy = step.judge(x, y, outputs, penalties)
         return loss, (accuracy, held)
 
-    def update(values, x, y):
+    def update(values, finite, x, y):
         trained, held, optimized = values
         (loss, (accuracy, held)), gradients = jax.value_and_grad(of, has_aux=True)(trained, held, x, y)
+        finite = finite & jax.numpy.isfinite(loss)
         trained, optimized = jax.lax.cond(
-            jax.numpy.isfinite(loss),
+            finite,
             lambda: optimizer.stateless_apply(optimized, gradients, trained),
             lambda: (trained, optimized),
         )
-        return [trained, held, optimized], loss, accuracy
+        return [trained, held, optimized], finite, (loss, accuracy)
 
     compiled = jax.jit(update)
 
-    def run(x, y):
+    def run(xs, ys):
+        step.of(xs[0])
         if not state:
             state[:] = [[variable.value for variable in part] for part in parts]
-        state[:], loss, accuracy = compiled(list(state), x, y)
-        return loss, accuracy
+        finite, told = jax.numpy.asarray(True), []
+        for x, y in zip(xs, ys, strict=True):
+            state[:], finite, found = compiled(list(state), finite, x, y)
+            told.append(found)  # nobody waits for a step before the next is on its way
+        return told
 
     def synchronize():
         for part, values in zip(parts, state, strict=False):  # no state before the first step
@@ -169,7 +225,7 @@ def _jax(step):
                 variable.assign(value)
         state.clear()
 
-    return run, synchronize
+    return run, list, synchronize
 
 
 def _first_fault(model, inputs):

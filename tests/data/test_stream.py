@@ -78,7 +78,7 @@ def test_every_image_at_most_once_an_epoch_and_the_remainder_changes():
     assert batches.steps == 4
     left_out = set()
     for epoch in range(30):
-        seen = np.concatenate([y for _, y in batches.epoch(epoch)])
+        seen = np.concatenate([y for [(_, y)] in batches.epoch(epoch)])
         assert len(seen) == len(set(seen)) == 20
         left_out |= set(range(23)) - set(seen)
     assert left_out == set(range(23))
@@ -122,13 +122,25 @@ def test_alternating_flips_show_each_image_both_ways_in_turn():
 def test_the_next_batch_is_made_ahead_and_an_epoch_may_be_left():
     batches = Batches(numbered(20, (4, 4, 1)), 5, seed=9, flip=True, shift=1)
     wanted = [batches.apply(batches.decide(3, step)) for step in range(4)]
-    for (x, y), (wanted_x, wanted_y) in zip(batches.epoch(3), wanted, strict=True):
+    for [(x, y)], (wanted_x, wanted_y) in zip(batches.epoch(3), wanted, strict=True):
         np.testing.assert_array_equal(x, wanted_x)
         np.testing.assert_array_equal(y, wanted_y)
     alive = threading.active_count()
     for _ in batches.epoch(0):
         break
     assert threading.active_count() == alive
+
+
+def test_some_batches_at_a_time_are_the_same_batches():
+    """As many as are asked for when they are made, one lot ahead, and at the end what is left."""
+    batches, counts = Batches(numbered(40, (4, 4, 1)), 5, seed=9, flip=True, shift=1), iter([1, 3, 2, 9, 9])
+    wanted = [batches.apply(batches.decide(3, step)) for step in range(1, 8)]
+    lots = list(batches.epoch(3, 1, count=lambda: next(counts)))
+    assert [len(lot) for lot in lots] == [1, 3, 2, 1]
+    for found, batch in zip([each for lot in lots for each in lot], wanted, strict=True):
+        np.testing.assert_array_equal(found[0], batch[0])
+        np.testing.assert_array_equal(found[1], batch[1])
+    assert list(batches.epoch(3, 8)) == []
 
 
 def test_an_augmentation_changes_neither_order_nor_the_other():

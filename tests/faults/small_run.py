@@ -31,7 +31,7 @@ WORDS = (
 )
 BEGUN = "parameters, .* MACs an image"  # what the first line says
 KEPT = ("config.yaml", "learning_curves.png", "model.keras", "plan.txt", "rows.yaml")
-TIMES = {"images_per_second", "epoch_seconds", "training_seconds"}
+TIMES = {"images_per_second", "steps_per_execution", "epoch_seconds", "training_seconds"}
 
 # The last of several signals comes while the call lasts and lasts.
 AIMED = """if True:

@@ -14,6 +14,7 @@ from convzoo.data.stream import Batches
 from convzoo.training.checkpoint import BusyError, Checkpoints, clear_stale
 from convzoo.training.compiled import Compiled
 from convzoo.training.fit import fit
+from convzoo.training.pace import Pace
 from convzoo.training.step import Step
 
 RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=1e-3, warmup=0.2, boundaries=[], schedule="cosine")
@@ -45,9 +46,9 @@ def network():
     return keras.Model(inputs, x)
 
 
-def train(checkpoints=None, stop_at=None, select="last", error=StopError, lookahead=0.0):
+def train(checkpoints=None, stop_at=None, select="last", error=StopError, lookahead=0.0, most=1):
     """The model's weights and the epochs that were told, of five epochs of four steps and one look at validation; an
-    error comes after one of these.
+    error comes after one of these, or after a call of up to `most` steps.
     """
     model, told, steps = network(), [], iter(range(1000))
 
@@ -66,6 +67,7 @@ def train(checkpoints=None, stop_at=None, select="last", error=StopError, lookah
         checkpoints=checkpoints,
         on_step=on_step,
         on_epoch=lambda epoch, metrics: told.append((epoch, metrics["val_loss"])),
+        pace=Pace(most, clock=lambda: 0.0),
     )
     assert [metrics["val_loss"] for metrics in history] == [loss for _, loss in told]
     return model.get_weights(), told
@@ -116,17 +118,32 @@ def test_an_interrupt_loses_no_step(tmp_path, capsys, stops, told, lookahead):
     assert re.findall("going on after epoch (.*)", out) == told
 
 
+def test_an_interrupt_between_calls_of_some_steps_loses_none(tmp_path, capsys):
+    """The first two calls take a step each, those made after a measured one up to three: 1, 1 and 2, then 3 and 1."""
+    wanted, epochs = train()
+    for stop in (1, 0, 3):  # by itself each begins with calls of one step
+        with Checkpoints(tmp_path / "run") as checkpoints, pytest.raises(KeyboardInterrupt):
+            train(checkpoints, stop, error=KeyboardInterrupt, most=3)
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        found, epochs_again = train(checkpoints, most=3)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert epochs_again == epochs
+    told = re.findall("going on after epoch (.*)", capsys.readouterr().out)
+    assert told == ["0 and 2 steps", "0 and 3 steps", "1 and 4 steps"]
+
+
 def test_an_interrupt_in_the_middle_of_a_step_keeps_what_was_before(tmp_path, monkeypatch):
     """The weights are those after the step or not, nobody knows."""
-    learn, calls = Step.__call__, iter(range(100))
+    learn, calls = Step.learn, iter(range(100))
 
-    def hit(self, x, y):
-        learned = learn(self, x, y)
+    def hit(self, ready):
+        learned = learn(self, ready)
         if next(calls) == 6:
             raise KeyboardInterrupt
         return learned
 
-    monkeypatch.setattr(Step, "__call__", hit)
+    monkeypatch.setattr(Step, "learn", hit)
     with Checkpoints(tmp_path / "run", seconds=0) as checkpoints, pytest.raises(KeyboardInterrupt):
         train(checkpoints)
     assert [path.name[:11] for path in (tmp_path / "run").glob("epoch*")] == ["epoch-00001"]

@@ -12,6 +12,7 @@ from convzoo.data.stream import Batches
 from convzoo.models import assemble, objective, zoo
 from convzoo.training import backend, compiled, preprocess
 from convzoo.training.fit import fit
+from convzoo.training.pace import Pace
 from convzoo.training.step import Step
 
 RECIPE = dict(
@@ -112,8 +113,9 @@ def test_a_training_that_did_not_end_leaves_nothing_behind():
     train("cell", 1)
     for stop in (1, 5):  # in mid-epoch
         steps = iter(range(100))
+        stopping = {"on_step": lambda steps=steps, stop=stop: stopped() if next(steps) == stop else None}
         with pytest.raises(RuntimeError, match="stopped"):
-            train("cell", 3, on_step=lambda steps=steps, stop=stop: stopped() if next(steps) == stop else None)
+            train("cell", 3, **stopping, pace=Pace(most=1))
     assert_same(train("cell", 2), wanted)
 
 

@@ -14,6 +14,7 @@ from convzoo.models.assemble import assemble
 from convzoo.models.objective import Objective
 from convzoo.training.compiled import Compiled
 from convzoo.training.fit import fit, in_all, shrunk, speed
+from convzoo.training.pace import Pace
 from convzoo.training.preprocess import fit_front, fit_rows, fitted
 from convzoo.training.scores import Scores
 from convzoo.training.step import Step
@@ -57,7 +58,7 @@ def test_it_learns_and_reports_every_epoch():
     history = train(model, epochs=12)
     assert [epoch for epoch, _ in history] == list(range(1, 13))
     last = history[-1][1]
-    rates = "learning_rate images_per_second epoch_seconds"
+    rates = "learning_rate images_per_second steps_per_execution epoch_seconds"
     assert set(last) == {*"train_loss train_accuracy val_loss val_accuracy".split(), *rates.split()}
     assert in_all([metrics for _, metrics in history]) == {
         "training_seconds": pytest.approx(sum(row["epoch_seconds"] for _, row in history))
@@ -65,6 +66,7 @@ def test_it_learns_and_reports_every_epoch():
     assert last["val_accuracy"] == 1
     assert last["learning_rate"] == pytest.approx(0.1)
     assert min(last["images_per_second"], last["epoch_seconds"]) > 0
+    assert 1 <= last["steps_per_execution"] <= 4
     held_out = bright_or_dark(100, 3)
     assert (Scores(model)(held_out.x).argmax(axis=1) == held_out.y).all()
 
@@ -96,10 +98,34 @@ def test_batches_come_as_they_were_decided():
     assert seen == [again.decide(epoch, step).indices.tolist() for epoch in range(3) for step in range(4)]
 
 
-def test_every_step_and_every_batch_of_validation_is_told():
-    steps = []
-    train(network(), epochs=3, on_step=lambda: steps.append(True))
-    assert len(steps) == 3 * (4 + 1)
+def test_every_call_and_every_batch_of_validation_is_told():
+    calls = []
+    train(network(), epochs=3, on_step=lambda: calls.append(True), pace=Pace(most=1))
+    assert len(calls) == 3 * (4 + 1)
+
+
+def test_no_result_depends_on_how_many_steps_go_to_the_backend_at_once():
+    """Calls that take no time by this clock are followed by one of three steps; the fourth of an epoch is left over."""
+    told = []
+    for pace in (Pace(most=1), Pace(most=3, clock=lambda: 0.0)):
+        model = network()
+        history = train(model, epochs=3, pace=pace)
+        rates = [metrics.pop("steps_per_execution") for _, metrics in history]
+        for _, metrics in history:
+            del metrics["images_per_second"], metrics["epoch_seconds"]
+        told.append((history, [weight.tolist() for weight in model.get_weights()], rates))
+    assert told[0][:2] == told[1][:2]
+    assert told[0][2] == [1, 1, 1]
+    assert told[1][2] == [4 / 3, 2, 2]  # the second call is made ready before the first one ends
+
+
+def test_a_call_takes_a_tenth_of_a_second_or_one_step():
+    seconds = iter([0, 8.0, 8, 8.04, 8.1, 8.25, 8.3, 8.4, 8.4, 8.401])
+    pace, found = Pace(most=32, clock=lambda: next(seconds)), []
+    for steps in (1, 1, 2, 5, 1):  # of 8 s, which compiles, 40 ms, 75 ms, 20 ms and 1 ms
+        pace.timed(lambda ready: ready, steps * [None])
+        found.append(pace.steps)
+    assert found == [1, 2, 1, 5, 32]
 
 
 def test_smaller_pictures_come_first(monkeypatch):
@@ -108,8 +134,10 @@ def test_smaller_pictures_come_first(monkeypatch):
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2)(pooled))
     pictures = Split(np.zeros((32, 4, 6, 1), np.uint8), np.zeros(32, np.int32))
-    step, learned = Step.__call__, []
-    monkeypatch.setattr(Step, "__call__", lambda self, x, y: learned.append(tuple(x.shape)) or step(self, x, y))
+    ready, learned = Step.ready, []
+    monkeypatch.setattr(
+        Step, "ready", lambda self, of: learned.extend(tuple(x.shape) for x, _ in of) or ready(self, of)
+    )
     recipe = {**RECIPE, "sizes": [0.5, 0.75, 1.0]}
     fit(Compiled(model), Batches(pictures, 16, seed=0), None, recipe, learning_rate=0.1, epochs=5)
     assert learned == 4 * [(16, 2, 3, 1)] + 4 * [(16, 3, 4, 1)] + 2 * [(16, 4, 6, 1)]
@@ -267,7 +295,7 @@ def test_a_network_that_was_trained_leaves_nothing_behind():
     def graphs():
         keras.utils.clear_session()
         gc.collect()
-        return sum(type(each).__name__ == "FuncGraph" and each.name == "learn" for each in gc.get_objects())
+        return sum(type(each).__name__ == "FuncGraph" and each.name == "learn_each" for each in gc.get_objects())
 
     before, during = graphs(), []
     fit(
@@ -284,8 +312,8 @@ def test_a_network_that_was_trained_leaves_nothing_behind():
 
 
 def test_speed_is_images_by_time_without_the_first_step():
-    """Half a second a step by this clock: after four steps two seconds have passed."""
+    """The clock is read thrice a step, 0.5 s further each time: after two steps more than two seconds have passed."""
     readings = iter(0.5 * n for n in range(100))
     images = keras.Input((4, 4, 1))
     model = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)))
-    assert speed(model, RECIPE, 16, seconds=2.0, clock=lambda: next(readings)) == 4 * 16 / 2.0
+    assert speed(model, RECIPE, 16, seconds=2.0, clock=lambda: next(readings)) == 2 * 16 / 3.0

@@ -119,6 +119,32 @@ def test_pictures_of_another_size_are_learned_from_by_the_same_weights():
     assert max(abs(a - b).max() for a, b in zip(weights(ours), weights(larger), strict=True)) > 1e-3
 
 
+def test_steps_in_one_call_are_those_of_a_call_each():
+    """With what draws, keeps statistics and looks back; to the last bit."""
+    batches = [(np.roll(IMAGES, shift, axis=0), np.roll(LABELS, shift)) for shift in range(7)]
+    models, told = [network(*layers()) for _ in range(2)], []
+    for model, calls in zip(models, ([1] * 7, [3, 1, 2, 1]), strict=True):
+        learn, left = Step(model, make(model), optimizer(lookahead=0.8, steps=7)), iter(batches)
+        told.append([each for count in calls for each in learn.learn(learn.ready([next(left) for _ in range(count)]))])
+        learn.synchronize()
+    assert told[0] == told[1]
+    assert len({loss for loss, _ in told[0]}) == 7
+    for one, other in zip(*map(weights, models), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_after_a_loss_that_is_no_number_a_call_learns_no_more():
+    """Of three batches the second is at fault: the weights are those after the first."""
+    models, faulty = [network(*layers()[:1], *layers()[3:]) for _ in range(2)], np.full_like(IMAGES, np.nan)
+    learn, one = (Step(model, make(model), optimizer()) for model in models)
+    one(IMAGES, LABELS)
+    one.synchronize()
+    with pytest.raises(UserError, match=r"^the loss is nan: layer `conv` is the first whose output is not finite"):
+        learn.learn(learn.ready([(IMAGES, LABELS), (faulty, LABELS), (IMAGES, LABELS)]))
+    for found, wanted in zip(*map(weights, models), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_smoothing_is_torch_s_or_the_definition():
     scores = RNG.normal(size=(8, 3)).astype("float32")
     shares = 0.8 * np.eye(3)[LABELS] + 0.2 / 3

@@ -68,7 +68,7 @@ def fit(
     progress = Progress(epochs, batches.steps, batches.batch_size, before=len(history))
     for epoch in range(len(history), epochs):
         size = sizes[epoch * len(sizes) // epochs]
-        progress.begin_epoch(epoch)
+        progress.begin_epoch(epoch, so_far.steps)
         try:
             left = batches.epoch(epoch, so_far.steps, _ready(learn, size), lambda: pace.steps)
             _learn(learn, left, pace, so_far, progress, look)

@@ -34,6 +34,17 @@ def test_the_rate_leaves_out_the_step_that_compiles():
     assert run(io.StringIO()) == pytest.approx([100, 100])
 
 
+@pytest.mark.parametrize("before", [0, 4])
+def test_steps_that_come_together_count_as_many(before):
+    """All of an epoch, or what is left of it, in one call: nothing is left out, and a second is shared by its steps."""
+    clock = Clock()
+    progress = Progress(1, 10, 100, stream=io.StringIO(), clock=clock)
+    progress.begin_epoch(0, before)
+    clock.now += 3
+    progress.step(10, 0.5)
+    assert progress.images_per_second() == pytest.approx((10 - before) * 100 / 3)
+
+
 def test_a_line_an_epoch_where_there_is_no_terminal():
     stream = io.StringIO()
     run(stream)

@@ -59,7 +59,7 @@ class Step:
             A list with the loss and the accuracy of each batch.
 
         Raises:
-            UserError: a loss is infinite or no number; then neither its batch nor those after it updated anything.
+            UserError: a loss is infinite or no number; no weight has learned from its batch then, nor from those after.
         """
         told = [tuple(map(float, each)) for each in self._run(*ready)]
         for number, (loss, _) in enumerate(told):

@@ -57,7 +57,7 @@ def fit(
     optimizer = make_optimizer(recipe, schedule, epochs * batches.steps)
     learn = compiled.step(optimizer, recipe.get("label_smoothing"))
     best_accuracy, best_weights, so_far, look = -1.0, None, _Epoch(), _marking(on_step)
-    pace = pace or Pace()
+    pace, seen = pace or Pace(), set()
     history = checkpoints.history if checkpoints else []
     if held := checkpoints and checkpoints.read():
         best_accuracy, best_weights, so_far = _restore(learn, *held)
@@ -68,7 +68,8 @@ def fit(
     progress = Progress(epochs, batches.steps, batches.batch_size, before=len(history))
     for epoch in range(len(history), epochs):
         size = sizes[epoch * len(sizes) // epochs]
-        progress.begin_epoch(epoch, so_far.steps)
+        progress.begin_epoch(epoch, so_far.steps, compiles=size not in seen)
+        seen.add(size)
         try:
             left = batches.epoch(epoch, so_far.steps, _ready(learn, size), lambda: pace.steps)
             _learn(learn, left, pace, so_far, progress, look)

@@ -27,16 +27,16 @@ class Progress:
         self.estimated = False
         self.shown = 0.0
 
-    def begin_epoch(self, epoch, done=0):
-        """Epoch number `epoch`, from 0, of which `done` steps were done before."""
-        self.epoch, self.done, self.started = epoch, done, done
+    def begin_epoch(self, epoch, done=0, compiles=True):
+        """Epoch number `epoch`, from 0, of which `done` steps were done before; its first call compiles, or not."""
+        self.epoch, self.done, self.started, self.compiles = epoch, done, done, compiles
         self.begun = self.clock()
         self.first = None
 
     def step(self, done, accuracy):
         """A step was done, or some in one call, and `done` are now."""
         self.done, now = done, self.clock()
-        if self.first is None:  # the first call compiles
+        if self.first is None:
             self.first = done, now
             self.train_seconds = now - self.begun
             return
@@ -72,13 +72,13 @@ class Progress:
         return self.clock() - self.begun
 
     def images_per_second(self):
-        """Rate of the current epoch's training steps, without the first call, which compiles, if there are others."""
+        """Rate of the current epoch's training steps, without a first call that compiles, if there are others."""
         return self.batch_size / self._seconds_a_step()
 
     def _seconds_a_step(self):
         done, since = self.first
-        if self.done == done:
-            return self.train_seconds / (done - self.started)
+        if self.done == done or not self.compiles:
+            return self.train_seconds / (self.done - self.started)
         return (self.begun + self.train_seconds - since) / (self.done - done)
 
     def _left(self):

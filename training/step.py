@@ -134,7 +134,7 @@ def _tensorflow(step):
         gradients = tape.gradient(loss, variables)
         finite = tf.math.is_finite(loss)
         tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
-        return finite, tf.stack([loss, accuracy])
+        return finite, tf.stack([tf.cast(loss, tf.float32), accuracy])
 
     def learn_each(xs, ys):
         def one(number, _, told):
@@ -197,8 +197,9 @@ def _jax(step):
         return loss, (accuracy, held)
 
     def update(values, finite, x, y):
-        trained, held, optimized = values
-        (loss, (accuracy, held)), gradients = jax.value_and_grad(of, has_aux=True)(trained, held, x, y)
+        trained, before, optimized = values
+        (loss, (accuracy, held)), gradients = jax.value_and_grad(of, has_aux=True)(trained, before, x, y)
+        held = jax.lax.cond(finite, lambda: held, lambda: before)  # behind a batch at fault all stays as it left it
         finite = finite & jax.numpy.isfinite(loss)
         trained, optimized = jax.lax.cond(
             finite,

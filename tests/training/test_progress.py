@@ -45,6 +45,20 @@ def test_steps_that_come_together_count_as_many(before):
     assert progress.images_per_second() == pytest.approx((10 - before) * 100 / 3)
 
 
+def test_a_first_call_that_compiles_nothing_counts():
+    """Of 33 steps in calls of 32 and 1, the second made ready beside the first, a rate would be of a single step."""
+    clock = Clock()
+    progress = Progress(2, 33, 100, stream=io.StringIO(), clock=clock)
+    rates = []
+    for compiles in (True, False):
+        progress.begin_epoch(0, compiles=compiles)
+        for done, seconds in ((32, 64), (33, 1)):
+            clock.now += seconds
+            progress.step(done, 0.5)
+        rates.append(progress.images_per_second())
+    assert rates == pytest.approx([100, 3300 / 65])
+
+
 def test_a_line_an_epoch_where_there_is_no_terminal():
     stream = io.StringIO()
     run(stream)

@@ -133,6 +133,13 @@ def test_steps_in_one_call_are_those_of_a_call_each():
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_loss_may_be_of_another_dtype():
+    model, plain = network(*layers()[3:]), network(*layers()[3:])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float16")
+    found, _ = Step(model, Objective(loss), optimizer())(IMAGES, LABELS)
+    assert found == pytest.approx(Step(plain, make(plain), optimizer())(IMAGES, LABELS)[0], rel=1e-2)
+
+
 def test_after_a_loss_that_is_no_number_a_call_learns_no_more():
     """Of three batches the second is at fault: the weights are those after the first."""
     models, faulty = [network(*layers()[:1], *layers()[3:]) for _ in range(2)], np.full_like(IMAGES, np.nan)

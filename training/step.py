@@ -148,14 +148,13 @@ def _tensorflow(step):
         return tf.while_loop(go_on, one, (0, True, told), parallel_iterations=1)[2].stack()
 
     def run(xs, ys):
-        kind = tuple(xs.shape[1:]), xs.dtype
-        if kind not in compiled:
+        of_any_number = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (xs, ys))
+        if of_any_number not in compiled:
             step.of(xs[0])
-            of_any_number = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (xs, ys)]
             # XLA trains these networks three to nine times slower on a processor.
             function = tf.function(learn_each, jit_compile=False, autograph=False)
-            compiled[kind] = function.get_concrete_function(*of_any_number)
-        return compiled[kind](xs, ys).numpy()
+            compiled[of_any_number] = function.get_concrete_function(*of_any_number)
+        return compiled[of_any_number](xs, ys).numpy()
 
     return run, tf.stack, lambda: None
 

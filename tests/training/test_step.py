@@ -152,6 +152,26 @@ def test_after_a_loss_that_is_no_number_a_call_learns_no_more():
         np.testing.assert_array_equal(found, wanted)
 
 
+def test_behind_a_batch_at_fault_statistics_and_seeds_stay():
+    """A call of three batches leaves what a call each leaves, of which the second is the last."""
+    steps = [Step(model, make(model), optimizer()) for model in (network(*layers()), network(*layers()))]
+    batches = [(IMAGES, LABELS), (np.full_like(IMAGES, np.nan), LABELS), (IMAGES, LABELS)]
+    with pytest.raises(UserError, match=r"^the loss is nan"):
+        steps[0].learn(steps[0].ready(batches))
+    steps[1](*batches[0])
+    with pytest.raises(UserError, match=r"^the loss is nan"):
+        steps[1](*batches[1])
+    for found, wanted in zip(*(step.variables() for step in steps), strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (found, wanted)))
+
+
+def test_labels_may_be_of_another_type():
+    model = network(*layers())
+    learn = Step(model, make(model), L2SGD(0.0))
+    first, again = learn(IMAGES, LABELS.astype("int64")), learn(IMAGES, LABELS)
+    assert all(map(np.isfinite, (*first, *again)))
+
+
 def test_smoothing_is_torch_s_or_the_definition():
     scores = RNG.normal(size=(8, 3)).astype("float32")
     shares = 0.8 * np.eye(3)[LABELS] + 0.2 / 3

@@ -8,16 +8,16 @@ import time
 
 import pytest
 from fault_processes import Command, Process, Store, Writer, lines
-from small_run import EPOCHS, KEPT, STEPS, WORDS, Aimed, assert_nothing_was_lost
+from small_run import CALL, EPOCHS, KEPT, STEPS, WORDS, Aimed, assert_nothing_was_lost
 
 CODES = {"INT": 130, "TERM": 143, "HUP": 129}
 # signal, moment, where the next command goes on
 MOMENTS = [
-    ("INT", ("after", "convzoo.training.step:Step.__call__", 57), "after epoch 1 and 17 steps"),
-    ("TERM", ("after", "convzoo.training.step:Step.__call__", 1), "after epoch 1 and 18 steps"),
+    ("INT", ("after", "convzoo.training.step:Step.learn", 15), "after epoch 1 and 20 steps"),
+    ("TERM", ("after", "convzoo.training.step:Step.learn", 1), "after epoch 1 and 24 steps"),
     ("HUP", ("before", "convzoo.training.scores:Scores.__call__", 1), "after epoch 1 and 40 steps"),
-    ("TERM", ("after", "convzoo.training.scores:Scores.__call__", 2), "after epoch 3 and 1 step"),
-    ("INT", ("before", "convzoo.training.checkpoint:Checkpoints.write", 1), "after epoch 4 and 1 step"),
+    ("TERM", ("after", "convzoo.training.scores:Scores.__call__", 2), "after epoch 3 and 4 steps"),
+    ("INT", ("before", "convzoo.training.checkpoint:Checkpoints.write", 1), "after epoch 4 and 4 steps"),
     ("INT", ("before", "convzoo.training.scores:Scores.__call__", 3), "after epoch 6"),
     ("TERM", ("before", "keras:Model.save", 1), "after epoch 6"),
 ]
@@ -51,9 +51,9 @@ def test_one_at_any_moment(place, whole):
 @pytest.mark.slow
 @pytest.mark.parametrize("names", ["INT+INT", "TERM+TERM", "INT+TERM"])
 def test_the_second_ends_at_once(place, whole, names):
-    """A step that takes a minute is not waited for; what was kept before it is."""
+    """A call that takes a minute is not waited for; what was kept before it is."""
     uri, words = f"sqlite:///{place}/mlflow.db", (*WORDS, f"study={names}")
-    moment = ("after", "convzoo.training.step:Step.__call__", 57)
+    moment = ("after", "convzoo.training.step:Step.learn", 15)
     ended(Aimed(place, names, moment, *words), CODES[names[: names.index("+")]])
     (run,) = Store(uri).runs(names)
     assert run.info.status == "KILLED"
@@ -63,23 +63,23 @@ def test_the_second_ends_at_once(place, whole, names):
 
 @pytest.mark.slow
 def test_one_before_the_first_step(place, whole):
-    """It waits for that step, which TensorFlow compiles first, and ends behind it."""
+    """It waits for the first call, which TensorFlow compiles, and ends behind it."""
     uri, words = f"sqlite:///{place}/mlflow.db", (*WORDS, "study=first")
-    ended(Aimed(place, "TERM", ("before", "convzoo.training.step:Step.__call__", 1), *words), 143)
+    ended(Aimed(place, "TERM", ("before", "convzoo.training.step:Step.learn", 1), *words), 143)
     assert [run.info.status for run in Store(uri).runs("first")] == ["KILLED"]
-    assert lines(Command(place, *words).end(), "going on after epoch 0 and 1 step")
+    assert lines(Command(place, *words).end(), "going on after epoch 0 and 4 steps")
     assert_nothing_was_lost(place, uri, "first", whole)
 
 
 @pytest.mark.slow
 def test_one_ends_a_sweep_and_the_same_command_goes_on(place):
     uri, words = f"sqlite:///{place}/mlflow.db", ("-m", *WORDS, "study=swept", "seed=1,2,3")
-    step = EPOCHS * STEPS + 57  # of the second run
-    ended(Aimed(place, "INT", ("after", "convzoo.training.step:Step.__call__", step), *words), 130)
+    call = EPOCHS * STEPS // CALL + 15  # of the second run
+    ended(Aimed(place, "INT", ("after", "convzoo.training.step:Step.learn", call), *words), 130)
     assert [run.info.status for run in Store(uri).runs("swept")] == ["FINISHED", "KILLED"]
     text = Command(place, *words).end()
     assert text.count(": done before, test accuracy") == 1
-    assert lines(text, "going on after epoch 1 and 17 steps")
+    assert lines(text, "going on after epoch 1 and 20 steps")
     runs = Store(uri).runs("swept")
     assert [run.data.params["seed"] for run in runs] == ["1", "2", "3"]
     for run in runs:

@@ -15,14 +15,14 @@ MOMENTS = {
         ("before", "mlflow:MlflowClient.create_run", 1),
         ("after", "mlflow:MlflowClient.create_run", 1),
         ("after", "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository.log_artifact", 1),
-        ("before", "convzoo.training.step:Step.__call__", 1),
+        ("before", "convzoo.training.step:Step.learn", 1),
     ],
     "epoch": [
-        ("after", "convzoo.training.step:Step.__call__", 17),
-        ("after", "convzoo.training.step:Step.__call__", 59),
+        ("after", "convzoo.training.step:Step.learn", 5),
+        ("after", "convzoo.training.step:Step.learn", 14),
         ("before", "convzoo.training.scores:Scores.__call__", 1),
         ("after", "convzoo.training.scores:Scores.__call__", 2),
-        ("after", "convzoo.training.step:Step.__call__", 40),
+        ("after", "convzoo.training.step:Step.learn", 10),
     ],
     "checkpoint": [
         ("half", "writing", 1),

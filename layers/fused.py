@@ -97,7 +97,10 @@ def _gelu():
         slope = share(x, values.dtype) + x * tf.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
         return tf.cast(tf.cast(gradient, "float32") * slope, values.dtype)
 
-    return tf.custom_gradient(lambda values: (there(values), lambda gradient: back(values, gradient)))
+    # TensorFlow never lets go of a custom gradient or of the graph that it is traced in: here a small one of its own.
+    return tf.function(
+        tf.custom_gradient(lambda values: (there(values), lambda gradient: back(values, gradient))), autograph=False
+    )
 
 
 def _tensorflow(images, scale, offset, epsilon, statistics, training):

@@ -1,10 +1,12 @@
 """What holds for all layers: they save, train compiled, and keep to the precision that is asked for."""
 
+import gc
 import inspect
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import keras
@@ -235,6 +237,35 @@ def test_one_compiled_step(policy):
         now = keras.ops.convert_to_numpy(weight)
         assert np.all(np.isfinite(now))
         assert np.any(now != then), weight.path
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs")
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_a_step_that_is_let_go_leaves_no_graph(layer):
+    """It would hold the weights of every network that the process has trained."""
+    import tensorflow as tf
+
+    graphs = []
+
+    def train():
+        copy, images = type(layer).from_config(layer.get_config()), tf.constant(images_for(layer))
+        copy.adapt(images_for(layer)) if hasattr(copy, "adapt") else copy.build(images.shape)
+
+        @tf.function(autograph=False)
+        def step():
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                graphs.append(weakref.ref(tf.compat.v1.get_default_graph()))
+                outputs = copy(images, training=True)
+            return tape.gradient(outputs, [images, *copy.trainable_variables])
+
+        step()
+
+    train()
+    keras.utils.clear_session()
+    gc.collect()
+    assert graphs
+    assert all(graph() is None for graph in graphs)
 
 
 @pytest.mark.parametrize("half", ["bfloat16", "float16"])

@@ -46,4 +46,5 @@ def test_the_estimate_is_near_what_training_takes_and_scores_take_no_more(name):
     small, large, scored = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
     estimated = plan(name).training_bytes(128) - plan(name).training_bytes(2)
     assert 0.8 < (large - small) / estimated < 1.7  # All-CNN-C: 1.27 to 1.50, the most beside other work
-    assert scored - large < 20e6  # with 250 pictures at a time All-CNN-C took 49 MB more, NiN 203
+    # With 250 pictures at a time All-CNN-C took 4 % more and NiN 14; DenseNet's own 4.3 GB differ by 1 % each time.
+    assert scored - large < 0.02 * large

@@ -98,10 +98,10 @@ class Batches:
         rows, columns = _mirrored(rows, height), _mirrored(columns, width)
         columns = np.where(decision.flips[:, None], width - 1 - columns, columns)
         pixels = (decision.indices[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
-        pictures = self._pixels.take(pixels).view(np.uint8).reshape(-1, *x.shape[1:])
+        pictures = self._pixels.take(pixels)
         if outside is not None:
-            pictures[outside] = 0
-        return pictures, y
+            np.putmask(pictures, outside, np.zeros((), pictures.dtype))
+        return pictures.view(np.uint8).reshape(-1, *x.shape[1:]), y
 
     def epoch(self, epoch, done=0, ready=list, count=lambda: 1):
         """Iterates over an epoch's batches but the first `done`, some at a time, the next made beside the last.

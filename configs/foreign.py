@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from .. import UserError
 
-OWN = Path(__file__).parent
+OWN = Path(__file__).resolve().parent
 TYPED = ("allow", "checkpoints", "hydra", "plan", "tracking")
 BYTES, NODES, DEPTH = 1_000_000, 100_000, 50
 _REFERENCE = re.compile(r"\$\{[\w.\[\]/ -]*\}")

@@ -1,4 +1,4 @@
-"""What a backend does in one operation and Keras in many: the one place of `layers` that knows of backends."""
+"""What a backend does in one operation and Keras in many: the one place of `layers` with operations of its own."""
 
 import functools
 import math
@@ -70,7 +70,7 @@ def dropout(values, rate, seed):
 
     # The generator is what takes the time: a half is as exact with a quarter of a word.
     bits = 8 if (rate * 2**8).is_integer() else 16
-    count, least = tf.size(values), min(max(round(rate * 2**bits), 1), 2**bits - 1)
+    count, least = tf.size(values, tf.int64), min(max(round(rate * 2**bits), 1), 2**bits - 1)
     words = tf.random.stateless_uniform([(count * bits + 31) // 32], tf.cast(seed, "int32"), None, None, "uint32")
     drawn = tf.reshape(tf.reshape(tf.bitcast(words, f"uint{bits}"), [-1])[:count], tf.shape(values))
     factor = tf.constant(1 / (1 - least / 2**bits), values.dtype)

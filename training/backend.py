@@ -147,12 +147,18 @@ def _gpu_capability(backend):
     if backend == "jax":
         import jax
 
-        capability = getattr(jax.devices()[0], "compute_capability", None)
-        return capability and int(str(capability).split(".")[0])
+        device = jax.devices()[0]
+        return _whole(getattr(device, "compute_capability", "")) if device.platform == "gpu" else None
     import tensorflow
 
     gpus = tensorflow.config.list_physical_devices("GPU")
-    return tensorflow.config.experimental.get_device_details(gpus[0])["compute_capability"][0] if gpus else None
+    details = tensorflow.config.experimental.get_device_details
+    return details(gpus[0]).get("compute_capability", [0])[0] if gpus else None
+
+
+def _whole(capability):
+    number = str(capability).partition(".")[0]
+    return int(number) if number.isdecimal() else 0  # another maker's
 
 
 def _processor_flags():

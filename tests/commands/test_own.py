@@ -95,3 +95,9 @@ def test_a_layer_of_one_s_own_is_named_once_it_is_allowed(tmp_path):
     )
     assert refused.returncode == 2
     assert "`model.layers.pool1._target_=mine.Doubled` is not among the layers" in refused.stderr
+
+
+def test_a_clone_reached_by_a_link_is_as_good(tmp_path):
+    (tmp_path / "convzoo").symlink_to(ROOT)
+    words = [tmp_path / "convzoo" / "train.py", "model=lenet", "plan=true"]
+    assert "62,006" in finished(*words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})

@@ -67,6 +67,15 @@ def test_any_shape(shape):
     assert run(Dropout(0.5, seed=0), np.ones(shape, "float32")).shape == shape
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the others go Keras's way")
+def test_more_random_bits_than_an_int32_counts():
+    """2²⁷ values of 16 bits each, 1.5 GB in all."""
+    found = Dropout(0.3, seed=0, dtype="bfloat16")(keras.ops.ones((2**27,), "bfloat16"), training=True)
+    least, most = binom.interval(1 - 1e-6, 2**27, 0.3)
+    assert least <= 2**27 - int(keras.ops.count_nonzero(found)) <= most
+
+
 @pytest.mark.parametrize("rate", [1 - 1e-9, 1e-9])
 def test_a_rate_beyond_what_is_drawn_spoils_nothing(rate):
     assert np.isfinite(run(Dropout(rate, seed=0), ONES)).all()

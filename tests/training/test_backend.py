@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+import types
 
 import keras
 import pytest
@@ -29,6 +30,27 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, flags, chos
 def test_auto_asks_a_gpu_where_there_is_one(monkeypatch, capability, chosen):
     monkeypatch.setattr(backend, "_gpu_capability", lambda backend: capability)
     assert backend.start("auto") == chosen
+
+
+@pytest.mark.parametrize(
+    ("details", "capability"), [({"compute_capability": (9, 0)}, 9), ({"device_name": "another maker's"}, 0)]
+)
+def test_what_tensorflow_says_of_a_gpu(monkeypatch, details, capability):
+    import tensorflow
+
+    monkeypatch.setattr(tensorflow.config, "list_physical_devices", lambda kind: ["a GPU"])
+    monkeypatch.setattr(tensorflow.config.experimental, "get_device_details", lambda gpu: details)
+    assert backend._gpu_capability("tensorflow") == capability
+
+
+@pytest.mark.parametrize(
+    ("platform", "said", "capability"), [("gpu", "9.0", 9), ("gpu", "gfx942", 0), ("cpu", "", None)]
+)
+def test_what_jax_says_of_a_gpu(monkeypatch, platform, said, capability):
+    jax = pytest.importorskip("jax")
+    device = types.SimpleNamespace(platform=platform, compute_capability=said)
+    monkeypatch.setattr(jax, "devices", lambda: [device])
+    assert backend._gpu_capability("jax") == capability
 
 
 @pytest.mark.parametrize(

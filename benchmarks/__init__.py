@@ -1,1 +1,1 @@
-"""What the layers cost beside their nearest peers, and a sweep in several processes beside one."""
+"""Training beside `fit` and PyTorch, layers beside their peers, a sweep in several processes beside one, its runs."""

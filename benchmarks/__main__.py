@@ -1,12 +1,16 @@
-"""The speed table: our training beside Keras's `fit`, a PyTorch script and what the processor could do.
+"""The speed table: our training beside Keras's `fit`, a PyTorch script and what the machine could do.
 
-Each contestant trains in a process of its own. They take turns, one epoch each, while the others wait, and each turn
-another one begins; numbers are medians over the turns, ratios are taken within a turn.
+Each contestant trains in a process of its own, those of Keras on the backend that `KERAS_BACKEND` names. They take
+turns, one epoch each, while the others wait, and each turn another one begins; numbers are medians over the turns,
+ratios are taken within a turn.
 """
 
 import contextlib
+import importlib.util
 import json
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -15,7 +19,7 @@ import time
 from pathlib import Path
 
 from . import command
-from .contestants import CONTESTANTS, ENVIRONMENT, STEPS
+from .contestants import CONTESTANTS, ENVIRONMENT, SHARED, STEPS
 
 NAMES = [each.__name__ for each in CONTESTANTS]
 AGAINST = {  # ours by the best of theirs
@@ -43,7 +47,7 @@ class Contestant:
         self.what, self.said = f"{name} on {network}", Path(folder, f"{name}.txt")
         words = [sys.executable, "-m", "convzoo.benchmarks.contestants", name, network]
         words += [f"{key}={value}" for key, value in settings.items()]
-        environment = {**os.environ, **ENVIRONMENT.get(name, {}), "BEGUN": str(time.time())}
+        environment = {**SHARED, **os.environ, **ENVIRONMENT.get(name, {}), "BEGUN": str(time.time())}
         place = Path(folder, name)
         place.mkdir()
         with self.said.open("w") as said:
@@ -58,8 +62,14 @@ class Contestant:
                 self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.what}: {(self.said.read_text().strip().splitlines() or ['it ended'])[-1]}")
+            raise SystemExit(f"{self.what}: {_complaint(self.said.read_text())}")
         return json.loads(line)
+
+
+def _complaint(said):
+    """Of what a process said before it ended the line that tells why."""
+    lines = said.strip().splitlines() or ["it ended"]
+    return next((line for line in reversed(lines) if re.match(r"error:|[\w.]*(Error|Exception)\b", line)), lines[-1])
 
 
 def turns(network, names, count, steps):
@@ -114,7 +124,7 @@ def table(results):
 
 
 def picture(results, file):
-    """Bars of images a second, as parts of ours, a group a network."""
+    """Bars of images a second, a group a network."""
     from matplotlib.figure import Figure
 
     names = [name for name in NAMES if all(name in each for turns in results.values() for each in turns)]
@@ -139,22 +149,37 @@ def main():
     parser = command.parser("", __doc__, turns=5)
     parser.add_argument("networks", nargs="*", default=list(STEPS), help=f"default: {' '.join(STEPS)}")
     parser.add_argument("--steps", type=command.count, help="of a turn; default: some seconds of them")
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="the contestants; default: all")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="the contestants; behind the networks")
     parser.add_argument("--picture", type=command.place, help=f"file for bars ({', '.join(PICTURES)})")
     arguments = parser.parse_args()
     if unknown := set(arguments.networks) - set(STEPS):
         parser.error(f"networks must be of {', '.join(STEPS)}. Received: {', '.join(sorted(unknown))}")
     if arguments.picture and arguments.picture.suffix not in PICTURES:
         parser.error(f"--picture must end in {', '.join(PICTURES)}. Received: {arguments.picture}")
+    names = [name for name in NAMES if name in arguments.only]  # ours before the bare loop, which takes its precision
+    if lacking := _lacking(names):
+        parser.error(f"{lacking}; or leave it out by --only")
     results = {}
-    for network in arguments.networks:
-        print(f"{network}: images/s in {arguments.turns} turns", flush=True)
-        results[network] = turns(network, arguments.only, arguments.turns, arguments.steps or STEPS[network])
-    command.write(arguments.output, results)
-    if "ours" in arguments.only:
-        print(f"\nours by theirs: above 1 ours is faster\n\n{table(results)}")
+    try:
+        for network in arguments.networks:
+            print(f"{network}: images/s in {arguments.turns} turns", flush=True)
+            results[network] = turns(network, names, arguments.turns, arguments.steps or STEPS[network])
+            command.write(arguments.output, networks=results)  # what comes after may fail
+    finally:
+        if "ours" in names and results:
+            print(f"\nours by theirs: above 1 ours is faster\n\n{table(results)}")
     if arguments.picture:
         picture(results, arguments.picture)
+
+
+def _lacking(names):
+    """What contestants need and the machine lacks, or None."""
+    scripts = [name for name in names if name.startswith("pytorch")]
+    if scripts and not importlib.util.find_spec("torch"):
+        return f"`{scripts[0]}` needs torch, pip install 'convzoo[torch]'"
+    if "pytorch_compiled" in scripts and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        return "`pytorch_compiled` needs a C++ compiler"
+    return None
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+from ..tracking import environment
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 
@@ -36,13 +39,16 @@ def place(text):
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"must be a file in a folder that is there. Received: {text}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"must be a file that may be written. Received: {text}")
     return path
 
 
-def write(path, found):
-    """Writes what was found as JSON, if a path was given."""
+def write(path, **found):
+    """Writes what was found, and where, as JSON, if a path was given."""
     if path:
-        path.write_text(json.dumps(found, indent=1))
+        where = {"machine": environment.machine(), "code": environment.code(), "versions": environment.versions()}
+        path.write_text(json.dumps({**where, **found}, indent=1))
 
 
 def sweep(words, folder):

@@ -13,6 +13,8 @@ import time
 
 import numpy as np
 
+from . import loops
+
 BATCH = 128
 STEPS = {"allconv": 12, "nin": 16, "lenet": 400}  # an epoch: some seconds
 MANY = 1_000_000  # epochs
@@ -77,17 +79,16 @@ def ours(network, lap, **_):
 
     def recorded(run, number, metrics):
         epoch(run, number, metrics)
-        lap(precision=keras.config.dtype_policy().name)
+        lap(precision=keras.config.dtype_policy().name, backend=keras.backend.backend())
 
     Progress.step, Run.epoch = stepped, recorded
     train.main()
 
 
-def bare(network, lap, precision="mixed_bfloat16"):
+def bare(network, lap, precision="float32"):
     """The same network and optimizer in a loop over one batch, and nothing else: what our harness costs."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
-    import tensorflow as tf
 
     keras.config.set_dtype_policy(precision)
     from convzoo.models import build
@@ -97,25 +98,18 @@ def bare(network, lap, precision="mixed_bfloat16"):
     optimizer = L2SGD(0.02, momentum=0.9, nesterov=True, l2=5e-4)
     optimizer.build(model.trainable_variables)
     (x, y), _ = noise(network)
-    x, y = tf.constant(x[:BATCH], tf.float32) / 255, tf.constant(y[:BATCH])
-
-    @tf.function(jit_compile=False)
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            scores = model(x, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, tf.cast(scores, tf.float32))
-            loss = tf.reduce_mean(losses)
-        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-        return loss
-
+    batch = [keras.ops.convert_to_tensor(values) for values in (x[:BATCH].astype("float32") / 255, y[:BATCH])]
+    crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    step = loops.BACKENDS[keras.backend.backend()](model, optimizer, crossentropy)
     while True:
         for _ in range(STEPS[network]):
-            float(step(x, y))
+            float(step(*batch))
+            lap.step()
         lap()
 
 
 def keras_fit(network, lap, precision="float32", **_):
-    """Keras's `fit` as it comes, with validation; it is spared augmentation and logging.
+    """Keras's `fit` as it comes, with validation; it is spared augmentation, logging and the weights' decay.
 
     Who drops an iterator of `tf.data` may wait for its tuner, which sleeps up to as long as the iterator has lived, a
     minute at most: so an epoch of seconds may take twice as long as its steps, which are told by themselves, and one of
@@ -145,28 +139,31 @@ def keras_fit_bfloat16(network, lap, **_):
 
 
 def pytorch(network, lap, fast=False, compiled=False, **_):
-    """A script as one writes it, with augmentation and validation: float32, contiguous."""
+    """A script as one writes it, with augmentation and validation: float32, contiguous; on a GPU if there is one."""
     import torch
 
     from convzoo.training.backend import processor_has_bfloat16
 
     from . import networks
 
-    generator = torch.Generator().manual_seed(0)
-    model = getattr(networks, network)()
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
+    generator = torch.Generator(device).manual_seed(0)
+    model = getattr(networks, network)().to(device)
     (x, y), (held_x, held_y) = noise(network)
-    x, held_x = (torch.from_numpy(images).movedim(-1, 1).float() / 255 for images in (x, held_x))
-    y, held_y = torch.from_numpy(y).long(), torch.from_numpy(held_y).long()
+    x, held_x = (torch.from_numpy(images).to(device).movedim(-1, 1).float() / 255 for images in (x, held_x))
+    y, held_y = (torch.from_numpy(labels).to(device).long() for labels in (y, held_y))
     if fast:
         model = model.to(memory_format=torch.channels_last)
         x, held_x = (images.contiguous(memory_format=torch.channels_last) for images in (x, held_x))
     if compiled:
         model = torch.compile(model)
     optimizer = torch.optim.SGD(model.parameters(), 0.02, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    cast = torch.autocast("cpu", torch.bfloat16, enabled=fast and processor_has_bfloat16())
+    halves = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else processor_has_bfloat16()
+    cast = torch.autocast(device.type, torch.bfloat16, enabled=fast and halves)
     while True:
         model.train()
-        for indices in torch.randperm(len(x), generator=generator).split(BATCH):
+        for indices in torch.randperm(len(x), generator=generator, device=device).split(BATCH):
             images = networks.augmented(x[indices], generator)
             with cast:
                 loss = torch.nn.functional.cross_entropy(model(images), y[indices])
@@ -192,24 +189,24 @@ def pytorch_compiled(network, lap, **_):
 
 
 def ceiling(network, lap, size=4096, **_):
-    """What the processor could do: its best rate of a matrix product, by the multiplications of a training step."""
+    """What the machine could do: its best rate of a matrix product, by the multiplications of a training step."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    import tensorflow as tf
+    import keras
 
     from convzoo.models import plan
 
     found = plan(network, image_shape=(32, 32, 3))
     first = next(row.macs for row, _ in found.walk() if row.macs)  # no gradient goes on to the image
     work = 2 * (3 * found.macs - first)
-    product = tf.function(tf.matmul)
-    factors = {dtype: tf.cast(tf.random.normal((size, size)), dtype) for dtype in ("bfloat16", "float32")}
+    normal = keras.random.normal((size, size), seed=0)
+    factors = {dtype: keras.ops.cast(normal, dtype) for dtype in ("bfloat16", "float32")}
     while True:
         flops = {}
         for dtype, a in factors.items():
             seconds = []
             for _ in range(5):
                 begun = time.perf_counter()
-                product(a, a)[0, 0].numpy()
+                float(keras.ops.matmul(a, a)[0, 0])
                 seconds.append(time.perf_counter() - begun)
             flops[dtype] = 2 * size**3 / min(seconds)
         rate = max(flops.values()) / work
@@ -218,6 +215,7 @@ def ceiling(network, lap, size=4096, **_):
 
 CONTESTANTS = (ours, bare, keras_fit, keras_fit_bfloat16, pytorch, pytorch_fast, pytorch_compiled, ceiling)
 ENVIRONMENT = {name: {"OMP_WAIT_POLICY": "passive"} for name in ("pytorch_fast", "pytorch_compiled")}
+SHARED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # all wait on one GPU
 
 if __name__ == "__main__":
     name, network, *rest = sys.argv[1:]

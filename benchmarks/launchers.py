@@ -3,6 +3,7 @@
 A ratio is the time of one process by that of the workers: above 1 the workers are sooner done.
 """
 
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -25,6 +26,8 @@ def main():
     parser.add_argument("words", nargs="*", default=SWEEP, help=f"the sweep; default: {' '.join(SWEEP)}")
     parser.add_argument("--workers", type=command.count, default=2, help="default: 2")
     arguments = parser.parse_args()
+    if not importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher"):
+        parser.error("the workers need a launcher, pip install 'convzoo[parallel]'")
     workers, turns = ["launcher=parallel", f"launcher.workers={arguments.workers}"], []
     for _ in range(arguments.turns):
         one, many = seconds(arguments.words), seconds([*arguments.words, *workers])
@@ -32,7 +35,7 @@ def main():
         print(f"one process {one:.1f} s, {arguments.workers} workers {many:.1f} s: {one / many:.2f}", flush=True)
     ratio = statistics.median(one / many for one, many in turns)
     print(f"median {ratio:.2f}")
-    command.write(arguments.output, {"words": arguments.words, "turns": turns, "median": ratio})
+    command.write(arguments.output, words=arguments.words, turns=turns, median=ratio)
 
 
 if __name__ == "__main__":

@@ -152,14 +152,19 @@ def main():
         parser.error(f"no row starts so: {', '.join(unknown)}")
     try:
         keras.config.set_dtype_policy(arguments.dtype)
+        numbers = keras.config.dtype_policy().compute_dtype
     except ValueError:
-        parser.error(f"--dtype must be the name of a policy. Received: {arguments.dtype}")
+        numbers = None
+    if numbers not in ("bfloat16", "float16", "float32", "float64"):
+        parser.error(f"--dtype must be the name of a policy that computes with floats. Received: {arguments.dtype}")
+    if keras.backend.backend() == "tensorflow" and _has_gpu():
+        parser.error("on a GPU TensorFlow's calls return before they end: hide it, CUDA_VISIBLE_DEVICES= in front")
     rows = []
     print(f"{'ours / theirs':34} step  (quartiles)       ms          forward")
     for name, shape, *pair in pairs():
         if pair[1] is None or not name.startswith(tuple(arguments.names)):
             continue
-        images = ops.cast(keras.random.normal(shape, seed=0), keras.config.dtype_policy().compute_dtype)
+        images = ops.cast(keras.random.normal(shape, seed=0), numbers)
         models = [keras.Sequential([keras.Input(batch_shape=shape), layer]) for layer in pair]
         row = {"name": name, "shape": shape}
         for what in ("step", "forward"):
@@ -167,7 +172,13 @@ def main():
         rows.append(row)
         text = "{ratio:5.2f} ({quartiles[0]:.2f}-{quartiles[1]:.2f}) {ms[0]:7.2f} /{ms[1]:7.2f}"
         print(f"{name:34}", text.format(**row["step"]), " ", text.format(**row["forward"]), flush=True)
-    command.write(arguments.output, {"backend": keras.backend.backend(), "dtype": arguments.dtype, "rows": rows})
+    command.write(arguments.output, backend=keras.backend.backend(), dtype=arguments.dtype, rows=rows)
+
+
+def _has_gpu():
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 if __name__ == "__main__":

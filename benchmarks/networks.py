@@ -62,17 +62,13 @@ def lenet():
     )
 
 
-def parameters(network):
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def augmented(images, generator):
     """Every other image mirrored, each moved by up to two pixels over its mirrored border; (b, 3, 32, 32)."""
-    count = len(images)
-    flips = torch.rand(count, generator=generator) < 0.5
+    count, drawn = len(images), {"generator": generator, "device": images.device}
+    flips = torch.rand(count, **drawn) < 0.5
     images = torch.where(flips[:, None, None, None], images.flip(-1), images)
     padded = nn.functional.pad(images, (2, 2, 2, 2), "reflect")
-    top, left = torch.randint(0, 5, (2, count), generator=generator)
-    rows, columns = top[:, None] + torch.arange(32), left[:, None] + torch.arange(32)
-    each = torch.arange(count)[:, None, None]
-    return padded.movedim(1, -1)[each, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+    top, left = torch.randint(0, 5, (2, count), **drawn)
+    each, side = (torch.arange(size, device=images.device) for size in (count, 32))
+    rows, columns = top[:, None] + side, left[:, None] + side
+    return padded.movedim(1, -1)[each[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(-1, 1)

@@ -16,6 +16,7 @@ from . import command
 
 SWEEP = ["model=lenet", "data=digits"]
 EPOCHS, SEEDS = (2, 7), 5
+OWN = {"epochs", "learning_rate", "seed", "study", "tracking.uri"}
 
 
 def lengths(words, pairs):
@@ -46,22 +47,24 @@ def main():
     parser = command.parser(".sweep", __doc__)
     parser.add_argument("words", nargs="*", default=SWEEP, help=f"what all runs are of; default: {' '.join(SWEEP)}")
     runs = 2 * SEEDS
-    parser.add_argument("--pairs", type=int, default=20, help=f"of two cells, {runs} runs each; default: 20")
+    parser.add_argument("--pairs", type=command.count, default=20, help=f"of two cells, {runs} runs each; default: 20")
     arguments = parser.parse_args()
     if arguments.pairs < 4:
         parser.error(f"--pairs must be at least 4. Received: {arguments.pairs}")
     try:
-        one = all(len(values) == 1 for values in choices(arguments.words).values())
+        chosen = choices(arguments.words)
     except (HydraException, UserError) as error:
         parser.error(str(error).splitlines()[0])
-    if not one:
+    if any(len(values) != 1 for values in chosen.values()):
         parser.error(f"words must be those of one run. Received: {' '.join(arguments.words)}")
+    if own := sorted(OWN.intersection(chosen)):
+        parser.error(f"words must leave {', '.join(own)} to the benchmark. Received: {' '.join(arguments.words)}")
     took = lengths(arguments.words, arguments.pairs)
     print(f"seconds beside the epochs, medians of {arguments.pairs // 4} or more pairs of cells")
     for number, part in enumerate(np.array_split(took, 4), 1):
         first, after, epoch = (np.median(values) for values in costs(part))
         print(f"runs {number}/4: {first:.2f} the first of a cell, {after:.2f} its next seeds; {epoch:.3f} an epoch")
-    command.write(arguments.output, {"words": arguments.words, "seconds": took.tolist()})
+    command.write(arguments.output, words=arguments.words, seconds=took.tolist())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from convzoo.benchmarks import __main__ as speed
 from convzoo.benchmarks import contestants
+from convzoo.models import build
 
 
 def iterators():
@@ -109,3 +110,48 @@ def test_the_table_gives_medians_and_spread():
         "| lenet, float32 | 150 (100–200) | 3.00 (2.00–4.00) | 1.50 (1.50–1.50) | 1.12 (1.00–1.25) | 1.02 (0.80–1.25) "
         "| 0.98 (0.96–1.00) | 1.50 |"
     )
+
+
+@pytest.mark.parametrize("network", list(contestants.STEPS))
+def test_the_scripts_train_networks_of_as_many_weights(network):
+    pytest.importorskip("torch")
+    from convzoo.benchmarks import networks
+
+    theirs = sum(weights.numel() for weights in getattr(networks, network)().parameters())
+    assert theirs == build(network, image_shape=(32, 32, 3)).count_params()
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("", "it ended"),
+        ("a warning\nerror: no such data\n", "error: no such data"),
+        ("Traceback …\nValueError: no call\n\nArguments received:\n  • x=1\n", "ValueError: no call"),
+        ("Killed\n", "Killed"),
+    ],
+)
+def test_of_what_a_contestant_says_the_complaint_is_told(said, line):
+    assert speed._complaint(said) == line
+
+
+def test_what_was_measured_is_kept_when_the_next_network_fails(monkeypatch, capsys, tmp_path):
+    def turns(network, *_):
+        if network == "nin":
+            raise SystemExit("ours on nin: error: it ended")
+        return TURNS
+
+    file = tmp_path / "speed.json"
+    monkeypatch.setattr(speed, "turns", turns)
+    monkeypatch.setattr("sys.argv", ["benchmark", "lenet", "nin", "--only", "bare", "ours", f"--output={file}"])
+    with pytest.raises(SystemExit, match="ours on nin"):
+        speed.main()
+    assert json.loads(file.read_text())["networks"] == {"lenet": TURNS}
+    assert speed.table({"lenet": TURNS}) in capsys.readouterr().out
+
+
+def test_ours_begins_before_the_loop_that_takes_its_precision(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["benchmark", "lenet", "--only", "bare", "ours", "ours"])
+    monkeypatch.setattr(speed, "turns", lambda network, names, *_: asked.append(names) or TURNS)
+    asked = []
+    speed.main()
+    assert asked == [["ours", "bare"]]

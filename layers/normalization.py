@@ -9,7 +9,7 @@ from .covariance import batches, mean_and_variance
 
 @keras.saving.register_keras_serializable(package="convzoo")
 class Normalization(keras.layers.Normalization):
-    """Keras's `Normalization`, in less than half the time for images whose channels are last.
+    """Keras's `Normalization`, on TensorFlow in less than half the time for images whose channels are last.
 
     The same arguments, weights and values, to float32's last digits. Keras takes three numbers from every pixel, in
     runs of three, and divides; here mean and deviation are written out for a whole image, and runs are as long as that.

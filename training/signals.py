@@ -29,7 +29,7 @@ class Interrupts:
     def handle(self, number, frame):
         self.check()
         self.number = number
-        print("\nending after this step; once more ends at once", file=sys.stderr, flush=True)
+        print("\nending as soon as it can go on from there; once more ends at once", file=sys.stderr, flush=True)
 
 
 def interrupt():

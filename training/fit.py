@@ -55,12 +55,12 @@ def fit(
     model, sizes = compiled.model, recipe.get("sizes") or [1]
     schedule = make_schedule(recipe, learning_rate, epochs, batches.steps)
     optimizer = make_optimizer(recipe, schedule, epochs * batches.steps)
-    learn = compiled.step(optimizer, recipe.get("label_smoothing"))
+    step = compiled.step(optimizer, recipe.get("label_smoothing"))
     best_accuracy, best_weights, so_far, look = -1.0, None, _Epoch(), _marking(on_step)
     pace, seen = pace or Pace(), set()
     history = checkpoints.history if checkpoints else []
     if held := checkpoints and checkpoints.read():
-        best_accuracy, best_weights, so_far = _restore(learn, *held)
+        best_accuracy, best_weights, so_far = _restore(step, *held)
         within = f" and {so_far.steps} step{'s' * (so_far.steps != 1)}" if so_far.steps else ""
         print(f"going on after epoch {len(history)}{within}", flush=True)
     for epoch, metrics in enumerate(history, 1):
@@ -71,8 +71,8 @@ def fit(
         progress.begin_epoch(epoch, so_far.steps, compiles=size not in seen)
         seen.add(size)
         try:
-            left = batches.epoch(epoch, so_far.steps, _ready(learn, size), lambda: pace.steps)
-            _learn(learn, left, pace, so_far, progress, look)
+            left = batches.epoch(epoch, so_far.steps, _ready(step, size), lambda: pace.steps)
+            _learn(step, left, pace, so_far, progress, look)
             rate = float(schedule((epoch + 1) * batches.steps - 1))  # of the epoch's last step
             metrics = {**so_far.metrics(), "learning_rate": rate}
             if validation is not None:
@@ -82,34 +82,34 @@ def fit(
                 best_weights = [weight.copy() for weight in model.get_weights()]  # torch's are the weights' own
         except KeyboardInterrupt as stop:
             if checkpoints and getattr(stop, "between_steps", False):
-                learn.synchronize()
+                step.synchronize()
                 so_far.seconds += progress.epoch_seconds()
-                _leave(checkpoints, *_state(learn, best_accuracy, best_weights, so_far))
+                _leave(checkpoints, *_state(step, best_accuracy, best_weights, so_far))
             raise
         metrics["epoch_seconds"] = so_far.seconds + progress.end_epoch(metrics)
         history.append(metrics)
         so_far = _Epoch()
         if checkpoints and (checkpoints.due() or epoch + 1 == epochs):
-            checkpoints.write(*_state(learn, best_accuracy, best_weights, so_far))
+            checkpoints.write(*_state(step, best_accuracy, best_weights, so_far))
         on_epoch(epoch + 1, metrics)
     if select == "best":
         model.set_weights(best_weights)
     return history
 
 
-def _ready(learn, size):
+def _ready(step, size):
     """What makes some batches ready to be learned from, their pictures shrunk to a part of their sides."""
-    return lambda batches: learn.ready([(shrunk(x, size), y) for x, y in batches])
+    return lambda batches: step.ready([(shrunk(x, size), y) for x, y in batches])
 
 
-def _learn(learn, ready, pace, so_far, progress, look):
+def _learn(step, ready, pace, so_far, progress, look):
     """Learns from what is left of an epoch."""
     for some in ready:
-        so_far.add(pace.timed(learn.learn, some))
+        so_far.add(pace.timed(step.learn, some))
         progress.step(so_far.steps, so_far.accuracy)
         so_far.images_per_second = progress.images_per_second()
         look()
-    learn.synchronize()
+    step.synchronize()
 
 
 def speed(model, recipe, batch_size, objective=None, seconds=2.0, clock=time.perf_counter):
@@ -121,13 +121,13 @@ def speed(model, recipe, batch_size, objective=None, seconds=2.0, clock=time.per
         seconds: after so many it ends, or after some 50 steps.
         clock: seconds, for tests.
     """
-    learn, pace = Step(model, objective or make(model), make_optimizer(recipe, 1e-3)), Pace(clock=clock)
+    step, pace = Step(model, objective or make(model), make_optimizer(recipe, 1e-3)), Pace(clock=clock)
     x = np.random.default_rng(0).normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
     y = np.arange(batch_size) % model.output_shape[-1]
-    learn(x, y)
+    step(x, y)
     begun, steps, passed = clock(), 0, 0.0
     while steps < 50 and passed < seconds:
-        steps += len(pace.timed(learn.learn, learn.ready(pace.steps * [(x, y)])))
+        steps += len(pace.timed(step.learn, step.ready(pace.steps * [(x, y)])))
         passed = clock() - begun
     return steps * batch_size / passed
 
@@ -200,18 +200,18 @@ def _leave(checkpoints, arrays, facts):
         print(f"warning: {error}", flush=True)
 
 
-def _state(learn, best_accuracy, best_weights, so_far):
+def _state(step, best_accuracy, best_weights, so_far):
     """Arrays and facts for a checkpoint."""
-    values = [keras.ops.convert_to_numpy(variable) for variable in learn.variables()]
+    values = [keras.ops.convert_to_numpy(variable) for variable in step.variables()]
     states = backend.random_states()
     facts = {"variables": len(values), "states": len(states), "so_far": dataclasses.asdict(so_far)}
     return [*values, *states, *(best_weights or [])], {"best_accuracy": best_accuracy, **facts}
 
 
-def _restore(learn, arrays, facts):
+def _restore(step, arrays, facts):
     """Sets what `_state` took; returns the best accuracy, the best weights and how far the next epoch has come."""
     values, rest = arrays[: facts["variables"]], arrays[facts["variables"] :]
-    for variable, value in zip(learn.variables(), values, strict=True):
+    for variable, value in zip(step.variables(), values, strict=True):
         variable.assign(value)
     backend.set_random_states(rest[: facts["states"]])
     return facts["best_accuracy"], rest[facts["states"] :] or None, _Epoch(**facts["so_far"])

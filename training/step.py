@@ -1,4 +1,7 @@
-"""Steps of training: loss, gradient and update, one or some of them in one compiled call of the backend.
+"""Steps of training: loss, gradient and update, one or some of them in one call.
+
+That is one compiled loop on TensorFlow; on JAX a compiled call for each, none waited for before the next; on torch one
+after the other.
 
 Keras's `train_on_batch` does the same, a tenth slower for a small network, and learns from a loss that is no number.
 """

@@ -12,6 +12,7 @@ from keras import layers as theirs
 from keras import ops
 
 from .. import layers as ours
+from ..layers import fused
 from . import command
 from .peers import DenseLocal, LoopLocal, SparseLocal, chain, local_response_normalization, mean_of
 
@@ -157,7 +158,7 @@ def main():
         numbers = None
     if numbers not in ("bfloat16", "float16", "float32", "float64"):
         parser.error(f"--dtype must be the name of a policy that computes with floats. Received: {arguments.dtype}")
-    if keras.backend.backend() == "tensorflow" and _has_gpu():
+    if keras.backend.backend() == "tensorflow" and fused.has_gpu("tensorflow"):
         parser.error("on a GPU TensorFlow's calls return before they end: hide it, CUDA_VISIBLE_DEVICES= in front")
     rows = []
     print(f"{'ours / theirs':34} step  (quartiles)       ms          forward")
@@ -173,12 +174,6 @@ def main():
         text = "{ratio:5.2f} ({quartiles[0]:.2f}-{quartiles[1]:.2f}) {ms[0]:7.2f} /{ms[1]:7.2f}"
         print(f"{name:34}", text.format(**row["step"]), " ", text.format(**row["forward"]), flush=True)
     command.write(arguments.output, backend=keras.backend.backend(), dtype=arguments.dtype, rows=rows)
-
-
-def _has_gpu():
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 if __name__ == "__main__":

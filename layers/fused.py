@@ -18,7 +18,7 @@ def has_batch_normalization(images, epsilon):
         return False
     if name == "torch" and math.prod(images.shape[:3]) == 1:  # it refuses a variance of one value
         return False
-    return epsilon >= _SMALLEST_EPSILON or not _has_gpu(name)
+    return epsilon >= _SMALLEST_EPSILON or not has_gpu(name)
 
 
 def batch_normalization(images, scale, offset, epsilon, statistics=None):
@@ -46,7 +46,7 @@ def batch_normalization(images, scale, offset, epsilon, statistics=None):
 def gelu(values):
     """x Φ(x), in float32 inside, in the values' dtype outside."""
     name, dtype = keras.backend.backend(), keras.backend.standardize_dtype(values.dtype)
-    if name == "tensorflow" and dtype != "float64" and not _has_gpu(name):
+    if name == "tensorflow" and dtype != "float64" and not has_gpu(name):
         return _gelu()(values)  # one pass, where its own operations take a dozen
     if name == "torch" or dtype == "float64":
         return keras.activations.gelu(values, approximate=False)
@@ -123,7 +123,8 @@ def _torch(images, scale, offset, epsilon, statistics, training):
     return outputs.movedim(1, -1), mean, variance
 
 
-def _has_gpu(backend):
+def has_gpu(backend):
+    """Whether TensorFlow or torch sees one."""
     if backend == "tensorflow":
         import tensorflow as tf
 

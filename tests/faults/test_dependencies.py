@@ -52,7 +52,7 @@ def imported(paths):
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module]
             elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "importorskip":
-                names = [node.args[0].value]
+                names = [each.value for each in node.args if isinstance(each, ast.Constant)]  # others are parameters
             for name in names:
                 top = name.partition(".")[0]
                 beside = (path.parent / f"{top}.py").exists()

@@ -26,7 +26,7 @@ def main():
     parser.add_argument("words", nargs="*", default=SWEEP, help=f"the sweep; default: {' '.join(SWEEP)}")
     parser.add_argument("--workers", type=command.count, default=2, help="default: 2")
     arguments = parser.parse_args()
-    if not importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher"):
+    if not _has_launcher():
         parser.error("the workers need a launcher, pip install 'convzoo[parallel]'")
     workers, turns = ["launcher=parallel", f"launcher.workers={arguments.workers}"], []
     for _ in range(arguments.turns):
@@ -36,6 +36,13 @@ def main():
     ratio = statistics.median(one / many for one, many in turns)
     print(f"median {ratio:.2f}")
     command.write(arguments.output, words=arguments.words, turns=turns, median=ratio)
+
+
+def _has_launcher():
+    try:
+        return bool(importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher"))
+    except ModuleNotFoundError:  # none of Hydra's plugins is there
+        return False
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,10 @@ def test_what_a_contestant_needs_is_missed_at_once(monkeypatch, capsys, names, l
     assert f"`{names}` needs {lacking}" in refused(monkeypatch, capsys, "__main__", "lenet", "--only", "ours", names)
 
 
-def test_workers_without_their_launcher_are_missed_at_once(monkeypatch, capsys):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+@pytest.mark.parametrize("plugins", [None, types.ModuleType("hydra_plugins")])
+def test_workers_without_their_launcher_are_missed_at_once(monkeypatch, capsys, plugins):
+    monkeypatch.setitem(sys.modules, "hydra_plugins", plugins)
+    monkeypatch.delitem(sys.modules, "hydra_plugins.hydra_joblib_launcher", raising=False)
     line = refused(monkeypatch, capsys, "launchers")
     assert line.endswith("the workers need a launcher, pip install 'convzoo[parallel]'")
 

@@ -1,1 +1,1 @@
-"""Training beside `fit` and PyTorch, layers beside their peers, a sweep in several processes beside one, its runs."""
+"""Benchmarks: speed of training, of layers, of sweeps and their runs, and a check of the default recipe."""

@@ -1,10 +1,11 @@
-"""The speed table: our training beside Keras's `fit`, a PyTorch script and what the machine could do.
+"""Speed table: our training, Keras's `fit`, a PyTorch script and the limit of the machine.
 
 Each contestant trains in a process of its own, those of Keras on the backend that `KERAS_BACKEND` names. They take
-turns, one epoch each, while the others wait, and each turn another one begins; numbers are medians over the turns,
-ratios are taken within a turn.
+turns of one epoch while the others wait, and another one starts each turn. Numbers are medians over the turns; ratios
+are computed within a turn.
 """
 
+import argparse
 import contextlib
 import importlib.util
 import json
@@ -16,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import command
-from .contestants import CONTESTANTS, ENVIRONMENT, SHARED, STEPS
+from .contestants import ENVIRONMENT, NAMES, SHARED_ENVIRONMENT, STEPS
 
-NAMES = [each.__name__ for each in CONTESTANTS]
-AGAINST = {  # ours by the best of theirs
+RATIOS = {  # title: which speed, and the contestants of which the fastest counts
     "Keras fit": ("rate", ["keras_fit"]),
     "its steps": ("steps", ["keras_fit"]),
     "Keras fit, bfloat16": ("rate", ["keras_fit_bfloat16"]),
@@ -32,148 +34,192 @@ AGAINST = {  # ours by the best of theirs
     "a bare loop": ("steps", ["bare"]),
     "the matrix product": ("steps", ["ceiling"]),
 }
-PICTURES = (".png", ".svg", ".pdf")
+IMAGE_SUFFIXES = (".png", ".svg", ".pdf")
+
+Turn = dict[str, dict[str, Any]]  # results of an epoch by contestant
 
 
 class Contestant:
-    """A process that trains for an epoch when it is asked to, and waits.
+    """A process that trains for one epoch at a time, and waits.
 
     Args:
-        name, network: as `contestants` has them; `settings` too.
-        folder: for what it writes.
+        name: name of the contestant.
+        network: name of the network.
+        folder: folder for its files.
+        settings: further settings of the contestant, such as `steps`.
     """
 
-    def __init__(self, name, network, folder, **settings):
-        self.what, self.said = f"{name} on {network}", Path(folder, f"{name}.txt")
+    def __init__(self, name: str, network: str, folder: str, **settings: Any):
+        self.title = f"{name} on {network}"
+        self.error_file = Path(folder, f"{name}.txt")
         words = [sys.executable, "-m", "convzoo.benchmarks.contestants", name, network]
         words += [f"{key}={value}" for key, value in settings.items()]
-        environment = {**SHARED, **os.environ, **ENVIRONMENT.get(name, {}), "BEGUN": str(time.time())}
-        place = Path(folder, name)
-        place.mkdir()
-        with self.said.open("w") as said:
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
-            self.process = subprocess.Popen(words, text=True, env=environment, cwd=place, **pipes)
+        environment = {**SHARED_ENVIRONMENT, **os.environ, **ENVIRONMENT.get(name, {})}
+        environment["PROCESS_START"] = str(time.time())
+        working_folder = Path(folder, name)
+        working_folder.mkdir()
+        with self.error_file.open("w") as errors:
+            self.process = subprocess.Popen(
+                words,
+                text=True,
+                env=environment,
+                cwd=working_folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
 
-    def epoch(self, first=False):
-        """What it says of its next epoch; it begins the first by itself."""
-        if not first:
-            with contextlib.suppress(BrokenPipeError):  # it has ended, and what it said is told below
+    def run_epoch(self, is_first: bool = False) -> dict[str, Any]:
+        """Return the results of the next epoch.
+
+        Args:
+            is_first: whether it is the first epoch, which starts by itself; default False.
+
+        Raises:
+            SystemExit: the process has ended.
+        """
+        assert self.process.stdin
+        assert self.process.stdout
+        if not is_first:
+            with contextlib.suppress(BrokenPipeError):  # it has ended; its error is reported below
                 self.process.stdin.write("\n")
                 self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.what}: {_complaint(self.said.read_text())}")
+            raise SystemExit(f"{self.title}: {find_error_line(self.error_file.read_text())}")
         return json.loads(line)
 
 
-def _complaint(said):
-    """Of what a process said before it ended the line that tells why."""
-    lines = said.strip().splitlines() or ["it ended"]
+def find_error_line(output: str) -> str:
+    """Return the line of a process's output that names its error, or the last one."""
+    lines = output.strip().splitlines() or ["the process ended"]
     return next((line for line in reversed(lines) if re.match(r"error:|[\w.]*(Error|Exception)\b", line)), lines[-1])
 
 
-def turns(network, names, count, steps):
-    """By contestant what an epoch of so many steps gave, a mapping a turn; the bare loop in ours' precision."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ends:
-        begun, firsts, found = {}, {}, []
+def run_turns(network: str, names: Sequence[str], count: int, steps: int) -> list[Turn]:
+    """Run contestants in turns; the bare loop runs in the precision of `ours`.
+
+    Args:
+        network: name of the network.
+        names: names of the contestants.
+        count: number of turns.
+        steps: number of steps of an epoch.
+
+    Returns:
+        A mapping from contestants to results, for each turn.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as processes:
+        contestants: dict[str, Contestant] = {}
+        first_epochs: Turn = {}
+        turns: list[Turn] = []
         for name in names:
-            settings = {"precision": firsts["ours"]["precision"]} if name == "bare" and "ours" in firsts else {}
-            begun[name] = Contestant(name, network, folder, steps=steps, **settings)
-            ends.enter_context(begun[name].process)  # in the end its input is closed, and it is waited for
-            firsts[name] = begun[name].epoch(first=True)
-            first = f"first step after {firsts[name]['first']:.1f} s" if firsts[name]["first"] else "begun"
-            print(f"  {name:20} {first}", flush=True)
+            settings = (
+                {"precision": first_epochs["ours"]["precision"]} if name == "bare" and "ours" in first_epochs else {}
+            )
+            contestants[name] = Contestant(name, network, folder, steps=steps, **settings)
+            processes.enter_context(contestants[name].process)  # at the end its input is closed, and it exits
+            first_epochs[name] = contestants[name].run_epoch(is_first=True)
+            seconds = first_epochs[name]["first"]
+            print(f"  {name:20} {f'first step after {seconds:.1f} s' if seconds else 'started'}", flush=True)
         for turn in range(count):
-            start = turn % len(names)  # who comes after a matrix product may find the processor slower
-            order = [*names[start:], *names[:start]]
-            told = {name: begun[name].epoch() for name in order}
-            found.append({name: told[name] for name in names})
-            print("  " + ", ".join(f"{name} {each['rate']:,.0f}" for name, each in found[-1].items()), flush=True)
-        return found
+            start = turn % len(names)  # after a matrix product the processor may be slower
+            results = {name: contestants[name].run_epoch() for name in [*names[start:], *names[:start]]}
+            turns.append({name: results[name] for name in names})
+            print("  " + ", ".join(f"{name} {results[name]['rate']:,.0f}" for name in names), flush=True)
+        return turns
 
 
-def ratios(turns):
-    """By contestant, if it took part: ours by the best of theirs, a number a turn."""
-    present = {title: (what, [name for name in names if name in turns[0]]) for title, (what, names) in AGAINST.items()}
+def compute_ratios(turns: Sequence[Turn]) -> dict[str, list[float]]:
+    """Return the speed of `ours` divided by that of each entry of `RATIOS` that took part, for each turn."""
+    present = {title: (speed, [name for name in names if name in turns[0]]) for title, (speed, names) in RATIOS.items()}
     return {
-        title: [each["ours"][what] / max(each[name][what] for name in names) for each in turns]
-        for title, (what, names) in present.items()
+        title: [turn["ours"][speed] / max(turn[name][speed] for name in names) for turn in turns]
+        for title, (speed, names) in present.items()
         if names
     }
 
 
-def spread(values, form):
-    middle, low, high = (format(value, form) for value in (statistics.median(values), min(values), max(values)))
-    return f"{middle} ({low}–{high})"
+def format_spread(values: Iterable[float], form: str) -> str:
+    """Return median, least and most of values, such as "3.00 (2.00–4.00)"."""
+    values = list(values)
+    median, low, high = (format(value, form) for value in (statistics.median(values), min(values), max(values)))
+    return f"{median} ({low}–{high})"
 
 
-def table(results):
-    """Markdown: a row a network; medians over the turns, in brackets the least and the most."""
-    titles = list(dict.fromkeys(title for turns in results.values() for title in ratios(turns)))
+def format_table(results: Mapping[str, Sequence[Turn]]) -> str:
+    """Return a Markdown table with a row for each network: medians over the turns, with the least and the most."""
+    titles = list(dict.fromkeys(title for turns in results.values() for title in compute_ratios(turns)))
     lines = [
         "| network | ours, images/s | " + " | ".join(titles) + " | start, by Keras's |",
         "|---" * (len(titles) + 3) + "|",
     ]
-    for network, found in results.items():
-        by, last = ratios(found), found[-1]
-        rate = spread([each["ours"]["rate"] for each in found], ",.0f")
-        cells = [spread(by[title], ".2f") if title in by else "–" for title in titles]
+    for network, turns in results.items():
+        ratios = compute_ratios(turns)
+        last = turns[-1]
+        rate = format_spread([turn["ours"]["rate"] for turn in turns], ",.0f")
+        cells = [format_spread(ratios[title], ".2f") if title in ratios else "–" for title in titles]
         start = f"{last['ours']['first'] / last['keras_fit']['first']:.2f}" if "keras_fit" in last else "–"
         lines.append(f"| {network}, {last['ours']['precision']} | {rate} | " + " | ".join([*cells, start]) + " |")
     return "\n".join(lines)
 
 
-def picture(results, file):
-    """Bars of images a second, a group a network."""
+def plot_rates(results: Mapping[str, Sequence[Turn]], file: Path) -> None:
+    """Draw bars of images per second, a group for each network, into a file."""
     from matplotlib.figure import Figure
 
-    names = [name for name in NAMES if all(name in each for turns in results.values() for each in turns)]
+    names = [name for name in NAMES if all(name in turn for turns in results.values() for turn in turns)]
     figure = Figure(figsize=(8, 1 + 0.28 * len(names) * len(results)), layout="constrained")
     axes = figure.subplots(len(results), squeeze=False)[:, 0]
+    colors = ["C1" if name == "ours" else "0.6" for name in names]
     for ax, (network, turns) in zip(axes, results.items(), strict=True):
-        rates = [[each[name]["rate"] for each in turns] for name in names]
-        middle = [statistics.median(values) for values in rates]
+        rates = [[turn[name]["rate"] for turn in turns] for name in names]
+        medians = [statistics.median(values) for values in rates]
         errors = [
-            [m - min(v) for m, v in zip(middle, rates, strict=True)],
-            [max(v) - m for m, v in zip(middle, rates, strict=True)],
+            [median - min(values) for median, values in zip(medians, rates, strict=True)],
+            [max(values) - median for median, values in zip(medians, rates, strict=True)],
         ]
-        colors = ["C1" if name == "ours" else "0.6" for name in names]
-        ax.barh([name.replace("_", " ") for name in names], middle, xerr=errors, color=colors, ecolor="0.3")
+        ax.barh([name.replace("_", " ") for name in names], medians, xerr=errors, color=colors, ecolor="0.3")
         ax.invert_yaxis()
         ax.set_title(network, loc="left")
-    axes[-1].set_xlabel("training images a second")
+    axes[-1].set_xlabel("training images per second")
     figure.savefig(file)
 
 
-def main():
-    parser = command.parser("", __doc__, turns=5)
-    parser.add_argument("networks", nargs="*", default=list(STEPS), help=f"default: {' '.join(STEPS)}")
-    parser.add_argument("--steps", type=command.count, help="of a turn; default: some seconds of them")
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="the contestants; behind the networks")
-    parser.add_argument("--picture", type=command.place, help=f"file for bars ({', '.join(PICTURES)})")
+def main() -> None:
+    """Run the benchmark of the command line."""
+    parser = _make_parser()
     arguments = parser.parse_args()
     if unknown := set(arguments.networks) - set(STEPS):
         parser.error(f"networks must be of {', '.join(STEPS)}. Received: {', '.join(sorted(unknown))}")
-    if arguments.picture and arguments.picture.suffix not in PICTURES:
-        parser.error(f"--picture must end in {', '.join(PICTURES)}. Received: {arguments.picture}")
-    names = [name for name in NAMES if name in arguments.only]  # ours before the bare loop, which takes its precision
-    if lacking := _lacking(names):
-        parser.error(f"{lacking}; or leave it out by --only")
-    results = {}
+    if arguments.plot and arguments.plot.suffix not in IMAGE_SUFFIXES:
+        parser.error(f"--plot must end in {', '.join(IMAGE_SUFFIXES)}. Received: {arguments.plot}")
+    names = [name for name in NAMES if name in arguments.only]  # ours before the bare loop, which has its precision
+    if missing := _describe_missing(names):
+        parser.error(f"{missing}; or leave it out with --only")
+    results: dict[str, list[Turn]] = {}
     try:
         for network in arguments.networks:
             print(f"{network}: images/s in {arguments.turns} turns", flush=True)
-            results[network] = turns(network, names, arguments.turns, arguments.steps or STEPS[network])
-            command.write(arguments.output, networks=results)  # what comes after may fail
+            results[network] = run_turns(network, names, arguments.turns, arguments.steps or STEPS[network])
+            command.write_results(arguments.output, networks=results)  # a later network may fail
     finally:
         if "ours" in names and results:
-            print(f"\nours by theirs: above 1 ours is faster\n\n{table(results)}")
-    if arguments.picture:
-        picture(results, arguments.picture)
+            print(f"\nours divided by theirs: above 1 ours is faster\n\n{format_table(results)}")
+    if arguments.plot:
+        plot_rates(results, arguments.plot)
 
 
-def _lacking(names):
-    """What contestants need and the machine lacks, or None."""
+def _make_parser() -> argparse.ArgumentParser:
+    parser = command.make_parser("", __doc__, turns=5)
+    parser.add_argument("networks", nargs="*", default=list(STEPS), help=f"networks (default: {' '.join(STEPS)})")
+    parser.add_argument("--steps", type=command.positive_int, help="steps of a turn (default: some seconds of them)")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="contestants (put it after networks)")
+    parser.add_argument("--plot", type=command.writable_file, help=f"file for bars ({', '.join(IMAGE_SUFFIXES)})")
+    return parser
+
+
+def _describe_missing(names: Sequence[str]) -> str | None:
+    """Return what contestants need and the machine lacks, or None."""
     scripts = [name for name in names if name.startswith("pytorch")]
     if scripts and not importlib.util.find_spec("torch"):
         return f"`{scripts[0]}` needs torch, pip install 'convzoo[torch]'"

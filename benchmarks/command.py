@@ -1,61 +1,71 @@
-"""What the benchmarks' commands have in common: bad words are refused at once, not after minutes of measuring."""
+"""Command line of the benchmarks. Bad arguments are refused at once, not after minutes of measuring."""
 
 import argparse
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..tracking import environment
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 
 
-def parser(name, description, turns=None):
-    """An `ArgumentParser` with `--turns`, if a default is given, and `--output`.
+def make_parser(name: str, description: str | None, turns: int | None = None) -> argparse.ArgumentParser:
+    """Return a parser with `--output` and perhaps `--turns`.
 
     Args:
-        name: of the module, with its point; "" is the package.
+        name: name of the module, with its dot; "" is the package.
         description: the module's docstring.
-        turns: default of `--turns`.
+        turns: default of `--turns`; None (default) leaves the option out.
     """
-    found = argparse.ArgumentParser(prog=f"python -m convzoo.benchmarks{name}", description=description)
+    parser = argparse.ArgumentParser(prog=f"python -m convzoo.benchmarks{name}", description=description)
     if turns:
-        found.add_argument("--turns", type=count, default=turns, help=f"default: {turns}")
-    found.add_argument("--output", type=place, help="file for all numbers in JSON")
-    return found
+        parser.add_argument("--turns", type=positive_int, default=turns, help=f"number of turns (default: {turns})")
+    parser.add_argument("--output", type=writable_file, help="JSON file for all numbers")
+    return parser
 
 
-def count(text):
-    """A whole number, at least 1."""
+def positive_int(text: str) -> int:
+    """Convert an argument to an integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number, at least 1. Received: {text}")
     return int(text)
 
 
-def place(text):
-    """The path of a file that may come to be."""
+def writable_file(text: str) -> Path:
+    """Convert an argument to the path of a file that can be written."""
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"must be a file in a folder that is there. Received: {text}")
+        raise argparse.ArgumentTypeError(f"must be a file in an existing folder. Received: {text}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"must be a file that may be written. Received: {text}")
+        raise argparse.ArgumentTypeError(f"must be a file that can be written. Received: {text}")
     return path
 
 
-def write(path, **found):
-    """Writes what was found, and where, as JSON, if a path was given."""
+def write_results(path: Path | None, **results: Any) -> None:
+    """Write results, machine, code and versions as JSON, if a path is given."""
     if path:
-        where = {"machine": environment.machine(), "code": environment.code(), "versions": environment.versions()}
-        path.write_text(json.dumps({**where, **found}, indent=1))
+        origin = {
+            "machine": environment.describe_machine(),
+            "code": environment.code_version(),
+            "versions": environment.package_versions(),
+        }
+        path.write_text(json.dumps({**origin, **results}, indent=1))
 
 
-def sweep(words, folder):
-    """Makes the runs of a sweep in a folder; their output is not shown, what they complain of is.
+def run_sweep(words: Sequence[Any], folder: Path | str) -> None:
+    """Run a sweep in a folder; its errors are shown, its output is not.
+
+    Args:
+        words: arguments of `train.py -m`.
+        folder: where it runs.
 
     Raises:
-        SystemExit: it failed.
+        SystemExit: the sweep failed.
     """
     if subprocess.run([sys.executable, TRAIN, "-m", *words], cwd=folder, stdout=subprocess.DEVNULL).returncode:
         raise SystemExit(f"the sweep failed: {' '.join(map(str, words))}")

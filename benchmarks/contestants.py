@@ -1,170 +1,181 @@
-"""What the speed table compares, each in a process of its own: `python -m convzoo.benchmarks.contestants NAME NETWORK`.
+"""Contestants of the speed table: `python -m convzoo.benchmarks.contestants NAME NETWORK` runs one in a process.
 
-Each trains a network on the same noise of CIFAR-10's shape, holds a tenth as many images out, and after every epoch
-says how many images a second it learned, as JSON, in all and by its training steps alone, and waits for a line: so all
-take turns on a machine whose rate changes within minutes. The first epoch compiles and does not count. When its input
-ends it is gone.
+Each trains a network on the same noise of CIFAR-10's shape, with a tenth as many images for validation. After an epoch
+it prints its images per second as JSON, for the whole epoch and for the training steps alone, and waits for a line. So
+all take turns on a machine whose speed changes within minutes. The first epoch compiles and does not count. A
+contestant exits when its input ends.
 """
 
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from typing import Any, TextIO
 
 import numpy as np
 
 from . import loops
 
-BATCH = 128
-STEPS = {"allconv": 12, "nin": 16, "lenet": 400}  # an epoch: some seconds
-MANY = 1_000_000  # epochs
+BATCH_SIZE = 128
+STEPS = {"allconv": 12, "nin": 16, "lenet": 400}  # of an epoch, which takes some seconds
+MAX_EPOCHS = 1_000_000
+IMAGE_SHAPE = (32, 32, 3)
+CLASSES = 10
+
+Part = tuple[np.ndarray, np.ndarray]  # images and labels
 
 
 class Lap:
-    """Told that an epoch is done, it says how fast that was and waits for the next turn.
+    """Measures epochs: called after each, it prints the epoch's speed and waits for the next turn.
 
     Args:
-        network: its name.
-        out: file to say it in.
+        network: name of the network.
+        output: file to print to.
     """
 
-    def __init__(self, network, out):
-        self.images, self.out, self.first = STEPS[network] * BATCH, out, None
-        self.begun, self.last = time.perf_counter(), None
+    def __init__(self, network: str, output: TextIO):
+        self.images = STEPS[network] * BATCH_SIZE
+        self.output = output
+        self.first_step_seconds: float | None = None
+        self.start = time.perf_counter()
+        self.last_step: float | None = None
 
-    def step(self):
-        """Called after a step or some: the first tells what the start takes, an epoch's last where its steps end."""
-        self.first = self.first or time.time() - float(os.environ["BEGUN"])
-        self.last = time.perf_counter()
+    def step(self) -> None:
+        """Record the end of one or more steps; the first one's is the time that the contestant takes to start."""
+        self.first_step_seconds = self.first_step_seconds or time.time() - float(os.environ["PROCESS_START"])
+        self.last_step = time.perf_counter()
 
-    def __call__(self, **more):
+    def __call__(self, **extra: Any) -> None:
+        """Print the speed of the epoch with `extra` values, and wait; exit if the input has ended."""
         end = time.perf_counter()
-        rates = {"rate": end - self.begun, "steps": (self.last or end) - self.begun}
-        rates = {what: self.images / seconds for what, seconds in rates.items()}
-        print(json.dumps({**rates, "first": self.first, **more}), file=self.out, flush=True)
+        seconds = {"rate": end - self.start, "steps": (self.last_step or end) - self.start}
+        rates = {name: self.images / value for name, value in seconds.items()}
+        print(json.dumps({**rates, "first": self.first_step_seconds, **extra}), file=self.output, flush=True)
         if not sys.stdin.readline():
             os._exit(0)
-        self.begun, self.last = time.perf_counter(), None
+        self.start = time.perf_counter()
+        self.last_step = None
 
 
-def noise(network):
-    """Training and validation pictures and labels."""
-    rng, count = np.random.default_rng(0), STEPS[network] * BATCH
-    sizes = count, count // 10
-    return [
-        (rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, n).astype(np.int32)) for n in sizes
-    ]
+def make_noise(network: str) -> tuple[Part, Part]:
+    """Return the training and the validation part."""
+    rng = np.random.default_rng(0)
+    count = STEPS[network] * BATCH_SIZE
+
+    def draw(n: int) -> Part:
+        images = rng.integers(0, 256, (n, *IMAGE_SHAPE), dtype=np.uint8)
+        return images, rng.integers(0, CLASSES, n).astype(np.int32)
+
+    return draw(count), draw(count // 10)
 
 
-def ours(network, lap, **_):
-    """`train.py` as it is, with augmentation, validation, checkpoints and MLflow; the pictures alone are noise."""
-    from convzoo import data
+def ours(network: str, lap: Lap, **_: Any) -> None:
+    """Our `Trainer`, with augmentation, validation and checkpoints; without records in MLflow."""
+    from ..training import backend
 
-    (x, y), (held_x, held_y) = noise(network)
-    parts = [data.Split(x, y), data.Split(held_x, held_y), data.Split(held_x, held_y)]
-    data.look = lambda config: None
-    data.load = lambda config: data.Dataset("noise", tuple(config["class_names"]), *parts, source="noise")
-    sys.argv[1:] = [f"model={network}", f"epochs={MANY}", f"batch_size={BATCH}"]
+    backend.start("auto")
     import keras
 
-    from convzoo import train
-    from convzoo.tracking.run import Run
-    from convzoo.training.progress import Progress
+    from ..data import Split
+    from ..models import registry
+    from ..training.checkpoint import Checkpoints
+    from ..training.trainer import Trainer, TrainerCallbacks
+    from .training_setup import TrainingSetup
 
-    step, epoch = Progress.step, Run.epoch
+    setup = TrainingSetup([f"model={network}", f"epochs={MAX_EPOCHS}", f"batch_size={BATCH_SIZE}"])
+    backend.set_precision("auto", registry.rows(setup.config))
+    train, validation = (Split(*part) for part in make_noise(network))
+    names = {"precision": keras.config.dtype_policy().name, "backend": keras.backend.backend()}
+    with Checkpoints("checkpoints") as checkpoints:
 
-    def stepped(*args):
-        lap.step()
-        step(*args)
+        def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+            lap(**names, steps=metrics["images_per_second"])
 
-    def recorded(run, number, metrics):
-        epoch(run, number, metrics)
-        lap(precision=keras.config.dtype_policy().name, backend=keras.backend.backend())
-
-    Progress.step, Run.epoch = stepped, recorded
-    train.main()
+        callbacks = TrainerCallbacks(on_step=lap.step, on_epoch=on_epoch, checkpoints=checkpoints)
+        model, batches = setup.build_model(train, CLASSES), setup.make_batches(train)
+        Trainer(model, batches, validation, setup.trainer_settings(), callbacks).fit()
 
 
-def bare(network, lap, precision="float32"):
-    """The same network and optimizer in a loop over one batch, and nothing else: what our harness costs."""
+def bare(network: str, lap: Lap, precision: str = "float32") -> None:
+    """The same network and optimizer in a loop over one batch: the difference is the cost of our harness."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
 
     keras.config.set_dtype_policy(precision)
-    from convzoo.models import build
-    from convzoo.training.optimizer import L2SGD
+    from ..models import build
+    from ..training.optimizers.l2sgd import L2SGD
 
-    model = build(network, image_shape=(32, 32, 3))
+    model = build(network, image_shape=IMAGE_SHAPE)
     optimizer = L2SGD(0.02, momentum=0.9, nesterov=True, l2=5e-4)
     optimizer.build(model.trainable_variables)
-    (x, y), _ = noise(network)
-    batch = [keras.ops.convert_to_tensor(values) for values in (x[:BATCH].astype("float32") / 255, y[:BATCH])]
+    (x, y), _ = make_noise(network)
+    batch = [keras.ops.convert_to_tensor(values) for values in (x[:BATCH_SIZE].astype("float32") / 255, y[:BATCH_SIZE])]
     crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    step = loops.BACKENDS[keras.backend.backend()](model, optimizer, crossentropy)
+    train_on_batch = loops.make_step(model, optimizer, crossentropy)
     while True:
         for _ in range(STEPS[network]):
-            float(step(*batch))
+            float(train_on_batch(*batch))
             lap.step()
         lap()
 
 
-def keras_fit(network, lap, precision="float32", **_):
-    """Keras's `fit` as it comes, with validation; it is spared augmentation, logging and the weights' decay.
+def keras_fit(network: str, lap: Lap, precision: str = "float32", **_: Any) -> None:
+    """Keras's `fit` with validation, but without augmentation, logging and weight decay.
 
-    Who drops an iterator of `tf.data` may wait for its tuner, which sleeps up to as long as the iterator has lived, a
-    minute at most: so an epoch of seconds may take twice as long as its steps, which are told by themselves, and one of
-    minutes little longer. A call an epoch, so that none is kept while others have their turn.
+    To drop an iterator of `tf.data` may take as long as the iterator has lived, a minute at most, because its tuner
+    sleeps. An epoch of seconds may take twice as long as its steps, which are also measured by themselves. One call per
+    epoch keeps no iterator during the turns of others.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
 
     keras.config.set_dtype_policy(precision)
-    from convzoo.models import build
+    from ..models import build
 
-    (x, y), held = noise(network)
-    inputs = keras.Input((32, 32, 3))
-    model = build(network, image_shape=(32, 32, 3))
+    (x, y), validation = make_noise(network)
+    inputs = keras.Input(IMAGE_SHAPE)
+    model = build(network, image_shape=IMAGE_SHAPE)
     model = keras.Model(inputs, model(keras.layers.Rescaling(1 / 255)(inputs)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.02, momentum=0.9, nesterov=True), loss, metrics=["accuracy"])
-    stepped = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: lap.step())
+    on_step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: lap.step())
     while True:
-        model.fit(x, y, BATCH, validation_data=held, callbacks=[stepped], verbose=0)
+        model.fit(x, y, BATCH_SIZE, validation_data=validation, callbacks=[on_step], verbose=0)
         lap()
 
 
-def keras_fit_bfloat16(network, lap, **_):
-    """`fit` with one line more."""
+def keras_fit_bfloat16(network: str, lap: Lap, **_: Any) -> None:
+    """`fit` with the dtype policy mixed_bfloat16."""
     keras_fit(network, lap, "mixed_bfloat16")
 
 
-def pytorch(network, lap, fast=False, compiled=False, **_):
-    """A script as one writes it, with augmentation and validation: float32, contiguous; on a GPU if there is one."""
+def pytorch(network: str, lap: Lap, fast: bool = False, compiled: bool = False, **_: Any) -> None:
+    """A usual PyTorch script with augmentation and validation, in float32, on a GPU if there is one."""
     import torch
 
-    from convzoo.training.backend import processor_has_bfloat16
-
+    from ..training.backend import processor_has_bfloat16
     from . import networks
 
-    gpu = torch.cuda.is_available()
-    device = torch.device("cuda" if gpu else "cpu")
+    has_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if has_gpu else "cpu")
     generator = torch.Generator(device).manual_seed(0)
     model = getattr(networks, network)().to(device)
-    (x, y), (held_x, held_y) = noise(network)
-    x, held_x = (torch.from_numpy(images).to(device).movedim(-1, 1).float() / 255 for images in (x, held_x))
-    y, held_y = (torch.from_numpy(labels).to(device).long() for labels in (y, held_y))
+    train, validation = make_noise(network)
+    x, val_x = (torch.from_numpy(part[0]).to(device).movedim(-1, 1).float() / 255 for part in (train, validation))
+    y, val_y = (torch.from_numpy(part[1]).to(device).long() for part in (train, validation))
     if fast:
         model = model.to(memory_format=torch.channels_last)
-        x, held_x = (images.contiguous(memory_format=torch.channels_last) for images in (x, held_x))
+        x, val_x = (images.contiguous(memory_format=torch.channels_last) for images in (x, val_x))
     if compiled:
         model = torch.compile(model)
     optimizer = torch.optim.SGD(model.parameters(), 0.02, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    halves = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else processor_has_bfloat16()
-    cast = torch.autocast(device.type, torch.bfloat16, enabled=fast and halves)
+    has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False) if has_gpu else processor_has_bfloat16()
+    cast = torch.autocast(device.type, torch.bfloat16, enabled=fast and has_bfloat16)
     while True:
         model.train()
-        for indices in torch.randperm(len(x), generator=generator, device=device).split(BATCH):
-            images = networks.augmented(x[indices], generator)
+        for indices in torch.randperm(len(x), generator=generator, device=device).split(BATCH_SIZE):
+            images = networks.augment(x[indices], generator)
             with cast:
                 loss = torch.nn.functional.cross_entropy(model(images), y[indices])
             optimizer.zero_grad()
@@ -173,54 +184,71 @@ def pytorch(network, lap, fast=False, compiled=False, **_):
             lap.step()
         model.eval()
         with torch.no_grad(), cast:
-            for images, labels in zip(held_x.split(1000), held_y.split(1000), strict=True):
+            for images, labels in zip(val_x.split(1000), val_y.split(1000), strict=True):
                 (model(images).argmax(1) == labels).sum().item()
         lap()
 
 
-def pytorch_fast(network, lap, **_):
-    """bfloat16 by autocast where the processor has it, channels last, threads that do not spin."""
+def pytorch_fast(network: str, lap: Lap, **_: Any) -> None:
+    """PyTorch in bfloat16 by autocast if the processor has it, with channels last and threads that do not spin."""
     pytorch(network, lap, fast=True)
 
 
-def pytorch_compiled(network, lap, **_):
-    """The same through `torch.compile`, which wants a C++ compiler."""
+def pytorch_compiled(network: str, lap: Lap, **_: Any) -> None:
+    """`pytorch_fast` through `torch.compile`, which needs a C++ compiler."""
     pytorch(network, lap, fast=True, compiled=True)
 
 
-def ceiling(network, lap, size=4096, **_):
-    """What the machine could do: its best rate of a matrix product, by the multiplications of a training step."""
+def ceiling(network: str, lap: Lap, size: int = 4096, **_: Any) -> None:
+    """Upper bound by the machine's best rate of a matrix product and the multiplications of a training step."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
 
-    from convzoo.models import plan
+    from ..models import plan
 
-    found = plan(network, image_shape=(32, 32, 3))
-    first = next(row.macs for row, _ in found.walk() if row.macs)  # no gradient goes on to the image
-    work = 2 * (3 * found.macs - first)
+    network_plan = plan(network, image_shape=IMAGE_SHAPE)
+    first_macs = next(row.macs for row, _ in network_plan.walk() if row.macs)  # no gradient flows to the image
+    work = 2 * (3 * network_plan.macs - first_macs)
     normal = keras.random.normal((size, size), seed=0)
     factors = {dtype: keras.ops.cast(normal, dtype) for dtype in ("bfloat16", "float32")}
     while True:
         flops = {}
-        for dtype, a in factors.items():
+        for dtype, factor in factors.items():
             seconds = []
-            for _ in range(5):
-                begun = time.perf_counter()
-                float(keras.ops.matmul(a, a)[0, 0])
-                seconds.append(time.perf_counter() - begun)
+            for _repeat in range(5):
+                start = time.perf_counter()
+                float(keras.ops.matmul(factor, factor)[0, 0])
+                seconds.append(time.perf_counter() - start)
             flops[dtype] = 2 * size**3 / min(seconds)
         rate = max(flops.values()) / work
         lap(rate=rate, steps=rate, flops=flops)
 
 
-CONTESTANTS = (ours, bare, keras_fit, keras_fit_bfloat16, pytorch, pytorch_fast, pytorch_compiled, ceiling)
+CONTESTANTS: tuple[Callable[..., None], ...] = (
+    ours,
+    bare,
+    keras_fit,
+    keras_fit_bfloat16,
+    pytorch,
+    pytorch_fast,
+    pytorch_compiled,
+    ceiling,
+)
+NAMES = [contestant.__name__ for contestant in CONTESTANTS]
 ENVIRONMENT = {name: {"OMP_WAIT_POLICY": "passive"} for name in ("pytorch_fast", "pytorch_compiled")}
-SHARED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # all wait on one GPU
+# All contestants wait on one GPU.
+SHARED_ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def main() -> None:
+    """Run the contestant of the command line."""
+    name, network, *words = sys.argv[1:]
+    output = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # the prints of libraries are no results
+    settings = dict(word.split("=") for word in words)
+    STEPS[network] = int(settings.pop("steps", STEPS[network]))
+    CONTESTANTS[NAMES.index(name)](network, Lap(network, output), **settings)
+
 
 if __name__ == "__main__":
-    name, network, *rest = sys.argv[1:]
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is not an answer
-    run, settings = {each.__name__: each for each in CONTESTANTS}[name], dict(word.split("=") for word in rest)
-    STEPS[network] = int(settings.pop("steps", STEPS[network]))
-    run(network, Lap(network, out), **settings)
+    main()

@@ -1,14 +1,16 @@
 """The networks of the speed table, as one writes them in torch, and augmentation."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
 
-def _conv(into, out, size, stride=1, padding=None):
-    return [nn.Conv2d(into, out, size, stride, size // 2 if padding is None else padding), nn.ReLU()]
+def _conv(in_channels: int, filters: int, size: int, stride: int = 1, padding: int | None = None) -> list[nn.Module]:
+    return [nn.Conv2d(in_channels, filters, size, stride, size // 2 if padding is None else padding), nn.ReLU()]
 
 
-def allconv():
+def allconv() -> nn.Module:
     return nn.Sequential(
         nn.Dropout(0.2),
         *_conv(3, 96, 3),
@@ -27,7 +29,7 @@ def allconv():
     )
 
 
-def nin():
+def nin() -> nn.Module:
     return nn.Sequential(
         *_conv(3, 192, 5),
         *_conv(192, 160, 1),
@@ -47,7 +49,7 @@ def nin():
     )
 
 
-def lenet():
+def lenet() -> nn.Module:
     return nn.Sequential(
         *_conv(3, 6, 5, padding=0),
         nn.MaxPool2d(2),
@@ -62,13 +64,14 @@ def lenet():
     )
 
 
-def augmented(images, generator):
-    """Every other image mirrored, each moved by up to two pixels over its mirrored border; (b, 3, 32, 32)."""
-    count, drawn = len(images), {"generator": generator, "device": images.device}
-    flips = torch.rand(count, **drawn) < 0.5
+def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Flip every other image and translate each by up to two pixels, with reflection; shape (b, 3, 32, 32)."""
+    count = len(images)
+    options: dict[str, Any] = {"generator": generator, "device": images.device}
+    flips = torch.rand(count, **options) < 0.5
     images = torch.where(flips[:, None, None, None], images.flip(-1), images)
     padded = nn.functional.pad(images, (2, 2, 2, 2), "reflect")
-    top, left = torch.randint(0, 5, (2, count), **drawn)
+    top, left = torch.randint(0, 5, (2, count), **options)
     each, side = (torch.arange(size, device=images.device) for size in (count, 32))
     rows, columns = top[:, None] + side, left[:, None] + side
     return padded.movedim(1, -1)[each[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(-1, 1)

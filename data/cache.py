@@ -1,4 +1,4 @@
-"""Arrays kept in one uncompressed .npz, valid as long as the files they came from are untouched."""
+"""A cache of arrays in an uncompressed `.npz` file, valid as long as the original files do not change."""
 
 from __future__ import annotations
 
@@ -6,35 +6,39 @@ import contextlib
 import json
 import logging
 import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 log = logging.getLogger("convzoo")
 
+_STAT_FIELDS = ("st_size", "st_mtime_ns")
+# They change when another file takes the place of one, or when it is renamed. They mean nothing on another machine.
+INODE_FIELDS = ("st_ino", "st_ctime_ns")
 
-def fingerprint(paths, more=()):
-    """Name, size and time of change of files, as text.
+
+def compute_fingerprint(paths: Iterable[Path], extra_fields: Sequence[str] = ()) -> str:
+    """Writes name, size and time of change of files as text.
 
     Args:
         paths: of the files.
-        more: further fields of their `stat`.
+        extra_fields: further fields of their `stat`.
     """
     stats = [(path.name, path.stat()) for path in sorted(paths)]
-    return json.dumps([[name, *(getattr(stat, each) for each in (*_FIELDS, *more))] for name, stat in stats])
+    return json.dumps(
+        [[name, *(getattr(stat, field) for field in (*_STAT_FIELDS, *extra_fields))] for name, stat in stats]
+    )
 
 
-_FIELDS = "st_size", "st_mtime_ns"
-INODE = "st_ino", "st_ctime_ns"  # what a file that takes another's place, or is renamed, has of its own on this machine
-
-
-def load(path, expected):
-    """Returns the arrays stored under the fingerprint `expected`, or None.
+def load_arrays(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
+    """Returns the arrays in a file if they have this fingerprint, otherwise None.
 
     The zip format carries a checksum of every array, and reading verifies it.
     """
     try:
         with open(path, "rb") as file, np.load(file) as stored:
-            if stored["fingerprint"].item() == expected:
+            if stored["fingerprint"].item() == fingerprint:
                 return {name: stored[name] for name in stored.files if name != "fingerprint"}
     except (FileNotFoundError, NotADirectoryError):
         pass
@@ -43,16 +47,16 @@ def load(path, expected):
     return None
 
 
-def save(path, expected, arrays):
-    """Writes the arrays beside `path` and moves them there; warns where that is not possible."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+def save_arrays(path: Path, fingerprint: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays and their fingerprint to a file in one step; logs a warning if it cannot."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(unfinished, "wb") as file:
-            np.savez(file, fingerprint=expected, **arrays)
-        os.replace(unfinished, path)
+        with open(temporary, "wb") as file:
+            np.savez(file, fingerprint=fingerprint, **arrays)  # type: ignore[arg-type]  # any name is an array
+        os.replace(temporary, path)
     except OSError as error:
         log.warning("No quick copy in %s, so the next start is slow too: %s", path.parent, error.strerror)
     finally:
         with contextlib.suppress(OSError):
-            unfinished.unlink()
+            temporary.unlink()

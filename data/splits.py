@@ -1,103 +1,59 @@
-"""Checks of a data config and of what was read, and the stratified cuts."""
+"""Checks and stratified cuts of image arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .. import UserError
 
-KEYS = [
-    "name",
-    "source",
-    "tfds",
-    "image_shape",
-    "classes",
-    "class_names",
-    "validation",
-    "split_seed",
-    "fraction",
-    "epochs",
-    "augment",
-    "directory",
-]
 
-
-def _is_int(value):
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _are_names(names):
-    """Words that may name folders and be printed; a set of strangers names its own."""
-    return (
-        isinstance(names, list | tuple)
-        and all(isinstance(name, str) and name.isprintable() for name in names)
-        and len(set(names)) == len(names)
-        and not any(name.strip() in ("", ".", "..") or {"/", "\\"} & set(name) for name in names)
-    )
-
-
-def check_config(config):
-    """Refuses a config that cannot be read, before anything is read.
-
-    Raises:
-        UserError: with the key, the rule and the value that came.
-    """
-    if not isinstance(config, Mapping):
-        raise UserError(f"`data` must be one of its configs or a mapping. Received: data={config!r}")
-    if unknown := [key for key in config if key not in KEYS]:
-        raise UserError(f"`data.{unknown[0]}`: there is no such key; there are: {', '.join(KEYS)}")
-    missing = [key for key in KEYS if key not in config]
-    if missing:
-        raise UserError(f"A data config has every key of {', '.join(KEYS)}. Missing: {', '.join(missing)}")
-    shape, names, fraction = config["image_shape"], config["class_names"], config["fraction"]
-    validation, seed = config["validation"], config["split_seed"]
-    rules = {
-        "source": (config["source"] in ("tfds", "digits", "files"), 'be "tfds", "digits" or "files"'),
-        "image_shape": (
-            isinstance(shape, list | tuple) and len(shape) == 3 and all(_is_int(size) and size > 0 for size in shape),
-            "be [height, width, channels], positive integers",
-        ),
-        "augment": (
-            isinstance(config["augment"], Mapping)
-            and set(config["augment"]) == {"flip", "shift"}
-            and all(isinstance(allowed, bool) for allowed in config["augment"].values()),
-            "say true or false for flip and shift",
-        ),
-        "classes": (_is_int(config["classes"]) and config["classes"] > 1, "be an integer of at least 2"),
-        "class_names": (
-            _are_names(names) and len(names) == config["classes"],
-            f"be {config['classes']} different names, as `data.classes`",
-        ),
-        "validation": (
-            (_is_int(validation) and validation >= 0) or (isinstance(validation, float) and 0 < validation < 1),
-            "be a number of images, a fraction in (0, 1), or 0 for none",
-        ),
-        "split_seed": (_is_int(seed) and seed >= 0, "be an integer of at least 0"),
-        "fraction": (
-            (_is_int(fraction) or isinstance(fraction, float)) and 0 < fraction <= 1,
-            "be in (0, 1]",
-        ),
-    }
-    for key, (holds, rule) in rules.items():
-        if not holds:
-            raise UserError(f"`data.{key}` must {rule}. Received: {config[key]}")
-
-
-def zero_pad(x, image_shape):
+def zero_pad(x: Any, image_shape: tuple[int, ...]) -> Any:
     """Centres smaller images in a border of zeros; returns `x` itself where no even border fits."""
-    height, width = (wanted - size for wanted, size in zip(image_shape, x.shape[1:3], strict=False))
+    height, width = (target - size for target, size in zip(image_shape, x.shape[1:3], strict=False))
     if (height, width) == (0, 0) or min(height, width) < 0 or height % 2 or width % 2:
         return x
     return np.pad(x, [(0, 0), (height // 2, height // 2), (width // 2, width // 2), (0, 0)])
 
 
-def check_arrays(where, x, y, image_shape, classes):
-    """Refuses arrays that are not what the config says.
+def check_arrays(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...], class_names: Sequence[str]) -> None:
+    """Refuses arrays that do not match the config, as `check_images` does, and those without an image of a class.
+
+    Args:
+        where: names the set and the part, at the start of the message.
+        x: images; an array, or files that become one.
+        y: labels.
+        image_shape: (height, width, channels) by the config.
+        class_names: by the config.
 
     Raises:
-        UserError: starts with `where`, which names the set and the part.
+        UserError: another shape, type, number or label; a class without an image.
+    """
+    classes = len(class_names)
+    check_images(where, x, y, image_shape, classes)
+    absent = np.setdiff1d(np.arange(classes), y)
+    if absent.size:
+        label = absent[0]
+        raise UserError(
+            f"{where}: class `{class_names[label]}`, whose label is {label}, has no image. Each of {classes} classes "
+            "needs images in every part"
+        )
+
+
+def check_images(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...], classes: int) -> None:
+    """Refuses images of another shape or type than the config has, and labels of no class.
+
+    Args:
+        where: names the set, at the start of the message.
+        x: images; an array, or files that become one.
+        y: labels.
+        image_shape: (height, width, channels) by the config.
+        classes: number of classes.
+
+    Raises:
+        UserError: another shape, type, number or label.
     """
     if x.shape[1:] != image_shape or x.dtype != np.uint8:
         raise UserError(
@@ -107,12 +63,9 @@ def check_arrays(where, x, y, image_shape, classes):
         raise UserError(f"{where}: {len(x)} images, {len(y)} labels")
     if y.min() < 0 or y.max() >= classes:
         raise UserError(f"{where}: labels from {y.min()} to {y.max()}, `data.classes` is {classes}")
-    absent = np.setdiff1d(np.arange(classes), y)
-    if absent.size:
-        raise UserError(f"{where}: no image of class {', '.join(map(str, absent))}")
 
 
-def stratified(labels, count, seed):
+def stratified_sample(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Takes `count` images, from every class in proportion to its size.
 
     Args:
@@ -130,24 +83,82 @@ def stratified(labels, count, seed):
     return np.sort(order[:count]), np.sort(order[count:])
 
 
-def cut(labels, validation, fraction, seed):
-    """Returns the sorted indices of the train and of the validation part.
+def split_test(
+    labels: np.ndarray, seed: int, class_names: Sequence[str], where: str, remedy: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sets a stratified fifth aside for the test.
+
+    Args:
+        labels: integers of shape `(n,)`.
+        seed: decides which ones.
+        class_names: for messages.
+        where: names the set, at the start of a message.
+        remedy: the end of a message.
+
+    Returns:
+        The sorted indices of the train and of the test split.
 
     Raises:
-        UserError: a part would be left without some class.
+        UserError: a class has too few images to be in both.
     """
-    classes = len(np.unique(labels))
+    test, train = stratified_sample(labels, max(len(labels) // 5, 1), seed)
+    if smallest := smallest_missing_class(labels, (train, test), class_names):
+        raise UserError(
+            f"{where} {smallest}, too few to be in both train and test when a fifth is set aside for the test. {remedy}"
+        )
+    return train, test
+
+
+def split_train_validation(
+    labels: np.ndarray, validation: float, fraction: float, seed: int, class_names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts the validation split off the training split, and then leaves a fraction of the rest.
+
+    Args:
+        labels: integers of shape `(n,)`, each class among them.
+        validation: number of images to set aside, or their fraction.
+        fraction: of the rest that is trained on.
+        seed: decides which ones.
+        class_names: for messages.
+
+    Returns:
+        The sorted indices of the train and of the validation split.
+
+    Raises:
+        UserError: a split would lack a class.
+    """
+    classes = len(class_names)
     count = round(validation * len(labels)) if isinstance(validation, float) else validation
-    held_out, rest = stratified(labels, min(count, len(labels)), seed)
-    if count and not classes == len(np.unique(labels[held_out])) == len(np.unique(labels[rest])):
+    held_out, rest = stratified_sample(labels, min(count, len(labels)), seed)
+    if count and (rare := smallest_missing_class(labels, (held_out, rest), class_names)):
         raise UserError(
             f"`data.validation` must leave each of {classes} classes in both parts of {len(labels)} images. "
-            f"Received: {validation}"
+            f"Received: {validation}, with {rare}. Choose another number, add images of that class, or set 0"
         )
-    kept, _ = stratified(labels[rest], round(fraction * len(rest)), seed)
-    if len(np.unique(labels[rest[kept]])) < classes:
+    train, _ = stratified_sample(labels[rest], round(fraction * len(rest)), seed)
+    if rare := smallest_missing_class(labels[rest], (train,), class_names):
         raise UserError(
             f"`data.fraction` must leave an image of each of {classes} classes. "
-            f"Received: {fraction}, which is {len(kept)} of {len(rest)} images"
+            f"Received: {fraction}, which is {len(train)} of {len(rest)} images, with {rare}"
         )
-    return rest[kept], held_out
+    return rest[train], held_out
+
+
+def smallest_missing_class(labels: np.ndarray, parts: Sequence[np.ndarray], class_names: Sequence[str]) -> str | None:
+    """Finds the class with the fewest images that is not in all parts.
+
+    Args:
+        labels: integers of shape `(n,)`.
+        parts: arrays of indices into `labels`.
+        class_names: in the order of the labels.
+
+    Returns:
+        Its number of images and its name, as text; None where each part has each class.
+    """
+    classes = len(class_names)
+    counts, *shares = (np.bincount(each, minlength=classes)[:classes] for each in (labels, *(labels[p] for p in parts)))
+    missing = np.flatnonzero(np.min(shares, axis=0) == 0)
+    if not missing.size:
+        return None
+    label = missing[counts[missing].argmin()]
+    return f"{counts[label]} image{'' if counts[label] == 1 else 's'} of class `{class_names[label]}`"

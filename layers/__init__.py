@@ -1,64 +1,91 @@
 """Keras layers for anyone's code: every one runs on TensorFlow, JAX and torch, and saves with its model."""
 
-from .adaptive_polyphase_pooling2d import AdaptivePolyphasePooling2D
-from .average_pooling2d import AveragePooling2D
-from .batch_normalization import BatchNormalization
-from .blur_pooling2d import BlurPooling2D
-from .branches import Branches
-from .capsule_decoder import CapsuleDecoder
-from .capsule_lengths import CapsuleLengths
-from .capsule_margin_loss import CapsuleMarginLoss
-from .channel_padding import ChannelPadding
-from .channel_pooling2d import ChannelPooling2D
-from .channel_shuffle import ChannelShuffle
-from .conv2d import Conv2D
-from .conv_norm_activation import ConvNormActivation
-from .densely_connected import DenselyConnected
-from .dropout import Dropout
-from .fire import Fire
-from .fractal_block import FractalBlock
-from .fractional_max_pooling2d import FractionalMaxPooling2D
-from .fully_connected import FullyConnected
-from .gelu import GELU
-from .global_contrast_normalization import GlobalContrastNormalization
-from .inception import Inception
-from .inverted_residual import InvertedResidual
-from .l2_pooling2d import L2Pooling2D
-from .local_response_normalization import LocalResponseNormalization
-from .locally_connected1d import LocallyConnected1D
-from .locally_connected2d import LocallyConnected2D
-from .lp_pooling2d import LpPooling2D
-from .max_blur_pooling2d import MaxBlurPooling2D
-from .max_pooling2d import MaxPooling2D
-from .maxout import Maxout
-from .mixed_pooling2d import MixedPooling2D
-from .mlp_conv2d import MLPConv2D
-from .normalization import Normalization
-from .partial_identity import PartialIdentity
-from .partially_connected2d import PartiallyConnected2D
-from .primary_capsules import PrimaryCapsules
-from .rbf_output import RBFOutput
-from .repeat import Repeat
-from .residual import Residual
-from .routing_capsules import RoutingCapsules
-from .scaled_tanh import ScaledTanh
-from .shuffle_unit import ShuffleUnit
-from .squash import Squash
-from .squeeze_excite import SqueezeExcite
-from .stochastic_depth import StochasticDepth
-from .stochastic_pooling2d import StochasticPooling2D
-from .strided_conv2d import StridedConv2D
-from .trainable_subsampling2d import TrainableSubsampling2D
-from .weighted_average_pooling2d import WeightedAveragePooling2D
-from .whitened_conv2d import WhitenedConv2D
-from .zca_whitening import ZCAWhitening
+import sys
+
+if sys.argv[:1] == ["-m"] and sys.orig_argv[-1:] == ["convzoo.layers"]:  # `python -m convzoo.layers` prints a page
+    from ..training import backend
+
+    print(f"convzoo.layers{backend.describe_loading()}", file=sys.stderr, flush=True)
+    backend.start("float32")  # without the noise of its start
+
+try:
+    import keras as _keras  # noqa: F401
+except ModuleNotFoundError as error:
+    _missing = (error.name or "").partition(".")[0]
+    if _missing not in ("tensorflow", "jax", "torch"):
+        raise
+    raise ModuleNotFoundError(
+        f"Keras needs a backend, and {_missing} is not installed: install tensorflow, jax or torch "
+        "and set the environment variable KERAS_BACKEND to that name",
+        name=error.name,
+    ) from None
+
+from .activations.gelu import GELU
+from .activations.rbf_output import RBFOutput
+from .activations.scaled_tanh import ScaledTanh
+from .blocks.basic_block import BasicBlock
+from .blocks.bottleneck import Bottleneck
+from .blocks.branches import Branches
+from .blocks.channel_padding import ChannelPadding
+from .blocks.channel_shuffle import ChannelShuffle
+from .blocks.conv_norm_activation import ConvNormActivation
+from .blocks.densely_connected import DenselyConnected
+from .blocks.fire import Fire
+from .blocks.fractal_block import FractalBlock
+from .blocks.inception import Inception
+from .blocks.inner_outputs import InnerOutputs as _InnerOutputs  # noqa: F401  # registered, for models in files
+from .blocks.inverted_residual import InvertedResidual
+from .blocks.repeat import Repeat
+from .blocks.residual import Residual
+from .blocks.shuffle_unit import ShuffleUnit
+from .blocks.squeeze_excite import SqueezeExcite
+from .capsules.capsule_decoder import CapsuleDecoder
+from .capsules.capsule_lengths import CapsuleLengths
+from .capsules.capsule_margin_loss import CapsuleMarginLoss
+from .capsules.primary_capsules import PrimaryCapsules
+from .capsules.routing_capsules import RoutingCapsules
+from .capsules.squash import Squash
+from .constructors import name_constructor
+from .convolution.conv2d import Conv2D
+from .convolution.fully_connected import FullyConnected
+from .convolution.locally_connected1d import LocallyConnected1D
+from .convolution.locally_connected2d import LocallyConnected2D
+from .convolution.mlp_conv2d import MLPConv2D
+from .convolution.partial_identity import PartialIdentity
+from .convolution.partially_connected2d import PartiallyConnected2D
+from .convolution.strided_conv2d import StridedConv2D
+from .convolution.whitened_conv2d import WhitenedConv2D
+from .network import Network as _Network  # noqa: F401  # registered, for models in files
+from .normalization.batch_normalization import BatchNormalization
+from .normalization.local_response_normalization import LocalResponseNormalization
+from .pooling.adaptive_polyphase_pooling2d import AdaptivePolyphasePooling2D
+from .pooling.average_pooling2d import AveragePooling2D
+from .pooling.blur_pooling2d import BlurPooling2D
+from .pooling.channel_pooling2d import ChannelPooling2D
+from .pooling.fractional_max_pooling2d import FractionalMaxPooling2D
+from .pooling.l2_pooling2d import L2Pooling2D
+from .pooling.lp_pooling2d import LpPooling2D
+from .pooling.max_blur_pooling2d import MaxBlurPooling2D
+from .pooling.max_pooling2d import MaxPooling2D
+from .pooling.maxout import Maxout
+from .pooling.mixed_pooling2d import MixedPooling2D
+from .pooling.stochastic_pooling2d import StochasticPooling2D
+from .pooling.trainable_subsampling2d import TrainableSubsampling2D
+from .pooling.weighted_average_pooling2d import WeightedAveragePooling2D
+from .preprocessing.global_contrast_normalization import GlobalContrastNormalization
+from .preprocessing.normalization import Normalization
+from .preprocessing.zca_whitening import ZCAWhitening
+from .regularization.dropout import Dropout
+from .regularization.stochastic_depth import StochasticDepth
 
 __all__ = [
     "GELU",
     "AdaptivePolyphasePooling2D",
     "AveragePooling2D",
+    "BasicBlock",
     "BatchNormalization",
     "BlurPooling2D",
+    "Bottleneck",
     "Branches",
     "CapsuleDecoder",
     "CapsuleLengths",
@@ -107,3 +134,6 @@ __all__ = [
     "WhitenedConv2D",
     "ZCAWhitening",
 ]
+
+for _name in __all__:
+    name_constructor(globals()[_name])

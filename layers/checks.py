@@ -1,4 +1,4 @@
-"""What constructors ask of their arguments."""
+"""Checks of the arguments of constructors."""
 
 import math
 import numbers
@@ -41,17 +41,17 @@ def check_seed(value):
     raise ValueError(f"`seed` must be None or a non-negative integer. Received: seed={value!r}")
 
 
-def check_word(name, value, words):
-    """`value` if it is one of `words`, or a ValueError that shows both."""
-    if value not in words:
-        raise ValueError(f"`{name}` must be one of {quoted(words)}. Received: {name}={value!r}")
+def check_option(name, value, options):
+    """`value` if it is one of `options`, or a ValueError that shows both."""
+    if value not in options:
+        raise ValueError(f"`{name}` must be one of {quote_options(options)}. Received: {name}={value!r}")
     return value
 
 
 def check_data_format(value):
     """`value`, or Keras's configured format for None, or a ValueError that shows it."""
     value = keras.config.image_data_format() if value is None else value
-    return check_word("data_format", value, ("channels_last", "channels_first"))
+    return check_option("data_format", value, ("channels_last", "channels_first"))
 
 
 def check_pair(name, value):
@@ -68,5 +68,5 @@ def check_pair(name, value):
     return int(pair[0]), int(pair[1])
 
 
-def quoted(words):
-    return ", ".join(f'"{word}"' for word in words)
+def quote_options(options):
+    return ", ".join(f'"{word}"' for word in options)

@@ -1,6 +1,6 @@
 import keras
 
 
-def copy_of(initializer):
+def clone_initializer(initializer):
     """One that draws anew, where the same object would repeat its draws."""
     return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer

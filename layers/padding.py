@@ -11,7 +11,7 @@ With a window of k cells, dilation d and stride s over h cells, and k' = d(k - 1
   image (Caffe, cuda-convnet, torch's `ceil_mode`). Pools and what stands in for one only.
 - an int, a pair (height, width), or ((top, bottom), (left, right)).
 
-Layers hold one of the words or ((top, bottom), (left, right)); the functions of one axis take a word or
+Layers hold one of the names or ((top, bottom), (left, right)); the functions of one axis take a word or
 (before, after).
 """
 
@@ -21,10 +21,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from .checks import is_int, quoted
+from .checks import is_int, quote_options
 
-WORDS = ("valid", "half", "full", "same")
-POOL_WORDS = (*WORDS, "ceil")
+PADDINGS = ("valid", "half", "full", "same")
+POOL_PADDINGS = (*PADDINGS, "ceil")
 
 # Of each mode, the indices of the cells that stand before and after the image.
 _BORDERS = {
@@ -35,14 +35,14 @@ _BORDERS = {
 MODES = ("zeros", *_BORDERS)
 
 
-def check_padding(padding, words=WORDS):
-    """Returns `padding` as one of `words` or as ((top, bottom), (left, right)).
+def check_padding(padding, names=PADDINGS):
+    """Returns `padding` as one of `names` or as ((top, bottom), (left, right)).
 
     Raises:
         ValueError: when it is neither of them, nor an int, nor a pair.
     """
     if isinstance(padding, str):
-        if padding.lower() in words:
+        if padding.lower() in names:
             return padding.lower()
     else:
         with contextlib.suppress(TypeError):
@@ -51,7 +51,7 @@ def check_padding(padding, words=WORDS):
             if [len(axis) for axis in axes] == [2, 2] and all(is_int(n) and n >= 0 for n in sum(axes, ())):
                 return tuple((int(before), int(after)) for before, after in axes)
     raise ValueError(
-        f"`padding` must be {quoted(words)}, a non-negative integer, a pair (height, width) or "
+        f"`padding` must be {quote_options(names)}, a non-negative integer, a pair (height, width) or "
         f"((top, bottom), (left, right)). Received: padding={padding!r}"
     )
 
@@ -70,23 +70,23 @@ def pad_amounts(padding, size, window, stride, dilation=1):
     Raises:
         ValueError: when `size` is None and the amounts depend on it.
     """
-    reach = dilation * (window - 1)
+    extent = dilation * (window - 1)
     if not isinstance(padding, str):
         return tuple(padding)
     if padding == "valid":
         return 0, 0
     if padding == "half":
-        return (reach + 1) // 2, (reach + 1) // 2
+        return (extent + 1) // 2, (extent + 1) // 2
     if padding == "full":
-        return reach, reach
+        return extent, extent
     if padding == "same" and stride == 1:
-        return reach // 2, reach - reach // 2
+        return extent // 2, extent - extent // 2
     if size is None:
         raise ValueError(
             f'`padding="{padding}"` at this stride depends on the size of the image, so height and width '
             f"must be known. Received: size=None, window={window}, stride={stride}"
         )
-    missing = (output_size(padding, size, window, stride, dilation) - 1) * stride + reach + 1 - size
+    missing = (output_size(padding, size, window, stride, dilation) - 1) * stride + extent + 1 - size
     missing = max(missing, 0)
     return (missing // 2, missing - missing // 2) if padding == "same" else (0, missing)
 
@@ -98,13 +98,13 @@ def output_size(padding, size, window, stride, dilation=1):
     """
     if size is None:
         return None
-    reach = dilation * (window - 1)
+    extent = dilation * (window - 1)
     if padding == "same":
         return -(-size // stride)
     if padding == "ceil":
-        windows = -(-(size - reach - 1) // stride) + 1
+        windows = -(-(size - extent - 1) // stride) + 1
         return windows - ((windows - 1) * stride >= size)
-    return (size + sum(pad_amounts(padding, size, window, stride, dilation)) - reach - 1) // stride + 1
+    return (size + sum(pad_amounts(padding, size, window, stride, dilation)) - extent - 1) // stride + 1
 
 
 def per_axis(padding):
@@ -175,12 +175,18 @@ def pad_images(images, amounts, data_format, mode="zeros", value=0.0):
     if not any(map(any, amounts)):
         return images
     axes = spatial_axes(data_format)
-    if mode == "zeros":
+    # Within `tf.vectorized_map` TensorFlow pads by zeros, whatever the value.
+    by_cells = value != 0 and keras.backend.backend() == "tensorflow"
+    if mode == "zeros" and not by_cells:
         widths = [(0, 0)] * 4
         widths[axes[0]], widths[axes[1]] = amounts
         return ops.pad(images, widths, constant_values=value)
     check_border(images.shape, amounts, data_format, mode)
     for axis, (before, after) in zip(axes, amounts, strict=True):
+        if mode == "zeros":
+            cell = ops.full_like(_cell(images, axis, 0), value)
+            images = ops.concatenate([*[cell] * before, images, *[cell] * after], axis)
+            continue
         first, last = _BORDERS[mode](before, after)
         size = images.shape[axis]
         if keras.backend.backend() == "jax" and is_int(size):

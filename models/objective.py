@@ -1,4 +1,4 @@
-"""What training asks of a network: the loss of its class scores, and heads, outputs that exist in training only.
+"""The training objective of a network: the loss of its class scores, and heads, outputs that exist in training only.
 
 A model's file may name both; without them the loss is the cross-entropy of scores that are logits.
 
@@ -10,25 +10,27 @@ A model's file may name both; without them the loss is the cross-entropy of scor
         layers: {pool: …, score: …}  # rows; here they end in class scores
       reconstruction:
         after: digit_caps
-        target: image                # what it is held against: labels, if absent, or the image, within [0, 1]
+        target: image                # what it is compared with: labels, if absent, or the image, within [0, 1]
         labels: true                 # its first row takes the labels as a second input
         loss: {_target_: keras.losses.MeanSquaredError}
         layers: {decoder: …}
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import keras
 
 from .. import UserError
-from . import targets
+from . import allowlist
+from .spec import Row, Table
 
 _KEYS = ("after", "weight", "layers", "target", "labels", "loss")
 _TARGETS = ("labels", "image")
 
 
 class Objective(NamedTuple):
-    """What a trainer needs beside the model.
+    """The losses, targets and heads that a trainer needs besides the model.
 
     Attributes:
         loss: of the class scores.
@@ -40,21 +42,21 @@ class Objective(NamedTuple):
     """
 
     loss: keras.losses.Loss
-    labels: object = None
-    outputs: dict = {}  # noqa: RUF012
-    losses: tuple = ()
-    weights: tuple = ()
-    targets: tuple = ()
+    labels: keras.KerasTensor | None = None
+    outputs: dict[str, keras.KerasTensor] = {}  # noqa: RUF012
+    losses: tuple[keras.losses.Loss, ...] = ()
+    weights: tuple[float, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
-def check(loss, heads, rows):
-    """Refuses a loss or heads that are none, or do not fit the network's rows.
+def check_objective(loss: Any, heads: Any, rows: Table) -> None:
+    """Refuse a loss or heads that are malformed, or do not fit the network's rows.
 
     Raises:
         UserError: naming the place.
     """
     if loss is not None:
-        targets.check({"loss": loss}, "model", targets.LOSSES)
+        allowlist.check_rows({"loss": loss}, "model", allowlist.LOSSES)
     if not isinstance(heads, dict):
         raise UserError(f"`model.heads` must be a mapping from names to heads. Received: {heads!r}")
     for name, head in heads.items():
@@ -64,7 +66,7 @@ def check(loss, heads, rows):
                 f"`{where}` must be a mapping with `after` and `layers`, and perhaps {', '.join(_KEYS[1:])}. "
                 f"Received: {sorted(unknown) if isinstance(head, dict) and unknown else head!r}"
             )
-        targets.check(head["layers"], f"{where}.layers")
+        allowlist.check_rows(head["layers"], f"{where}.layers")
         if head["after"] not in rows:
             raise UserError(f"`{where}.after` must name a row of the network. Received: {head['after']!r}")
         if head.get("target", "labels") not in _TARGETS:
@@ -74,11 +76,13 @@ def check(loss, heads, rows):
         if not isinstance(head.get("labels", False), bool):
             raise UserError(f"`{where}.labels` must be true or false. Received: {head['labels']!r}")
         if head.get("loss") is not None:
-            targets.check({"loss": head["loss"]}, where, targets.LOSSES)
+            allowlist.check_rows({"loss": head["loss"]}, where, allowlist.LOSSES)
 
 
-def make(model, loss=None, heads=None):
-    """The `Objective` of a model, its checked heads built upon it.
+def make_objective(
+    model: keras.Model, loss: Row | None = None, heads: Mapping[str, Mapping[str, Any]] | None = None
+) -> Objective:
+    """Build the `Objective` of a model, with its checked heads.
 
     Args:
         model: as `assemble` made it.
@@ -86,20 +90,21 @@ def make(model, loss=None, heads=None):
         heads: mapping from names to heads, or None.
 
     Raises:
-        UserError: a head cannot be built, or does not end in what it is held against; the message names it.
+        UserError: a head cannot be built, or does not end in what it is compared with; the message names it.
     """
     labels, outputs = None, {}
     for name, head in (heads or {}).items():
         x, first = model.get_layer(head["after"]).output, True
         for row_name, row in head["layers"].items():
             last = row_name == list(head["layers"])[-1]
-            layer = targets.make(row_name, row, **({"dtype": "float32"} if last else {}))
+            defaults: dict[str, Any] = {"dtype": "float32"} if last else {}
+            layer = allowlist.instantiate(row_name, row, **defaults)
             if first and head.get("labels"):
                 labels = labels if labels is not None else keras.Input((), name="labels", dtype="int32")
             try:
                 x = layer(x, labels) if first and head.get("labels") else layer(x)
             except Exception as error:
-                raise UserError(f"row `{row_name}` of head `{name}`: {targets.first_line(error)}") from error
+                raise UserError(f"row `{row_name}` of head `{name}`: {allowlist.first_line(error)}") from error
             first = False
         wanted = model.output.shape if head.get("target", "labels") == "labels" else model.input.shape
         if tuple(x.shape) != tuple(wanted):
@@ -116,7 +121,7 @@ def make(model, loss=None, heads=None):
     )
 
 
-def _loss(row):
+def _loss(row: Row | None) -> keras.losses.Loss:
     if row is None:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return targets.make("loss", row, allowed=targets.LOSSES)
+    return allowlist.instantiate("loss", row, allowed=allowlist.LOSSES)

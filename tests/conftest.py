@@ -1,11 +1,26 @@
+import gc
 import logging
+import os
 import sys
 
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `convzoo.training.backend` has it; TensorFlow reads it here
+
 import keras
+import numpy as np
 import pytest
 
-from convzoo.configs import command
-from convzoo.studies import watch
+from convzoo.cli import command
+
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # of whoever runs the tests: it would decide where their runs go
+
+
+def pytest_collection_finish():
+    """Leave the half a million objects of the libraries out of each later collection of garbage.
+
+    A command collects as it starts, and tests of freed memory do: 0.2 s each time, of more objects than they make.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +39,6 @@ def command_line(monkeypatch, capfd):
     def run(program, words):
         name = program.__name__.rpartition(".")[2]
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
-        monkeypatch.setattr(command, "_started", [])
-        monkeypatch.setattr(command, "_failures", [])
-        monkeypatch.setattr(watch, "sweep", None)
         try:
             command.run(program.main, name)
             code = 0
@@ -35,3 +47,34 @@ def command_line(monkeypatch, capfd):
         return code, *capfd.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def network():
+    """Makes a network of the zoo with random weights, uint8 pictures to scores, and its plan; once for each name."""
+    from convzoo.models import builder, planning, registry
+
+    made = {}
+
+    def of(name):
+        if name not in made:
+            config = registry.compose_network(name)
+            keras.utils.set_random_seed(0)
+            front = [keras.layers.Rescaling(1 / 128, offset=-1.0, dtype="float32")]
+            shape, classes = tuple(config.data.image_shape), config.data.classes
+            model = builder.assemble(registry.rows(config), shape, classes, name, front, dtype="uint8")
+            made[name] = model, planning.plan_model(model)
+        return made[name]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def noise():
+    """Random pictures of a shape, smooth enough for a network to see something in them."""
+
+    def of(n, shape):
+        coarse = np.random.default_rng(0).integers(0, 256, (n, shape[0] // 4, shape[1] // 4, shape[2]), dtype=np.uint8)
+        return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+    return of

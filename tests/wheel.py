@@ -1,7 +1,9 @@
 """What the wheel holds, and that it works away from the checkout: `python tests/wheel.py convzoo.whl`."""
 
+import re
 import sys
 import zipfile
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import convzoo
@@ -11,15 +13,33 @@ assert clone not in Path(convzoo.__file__).parents, f"{convzoo.__file__} is the 
 
 files = {name for name in zipfile.ZipFile(sys.argv[1]).namelist() if ".dist-info/" not in name}
 rooms = {name.split("/")[1] for name in files if name.count("/") > 1}
-assert rooms == {"analysis", "benchmarks", "configs", "data", "layers", "models", "studies", "tracking", "training"}, (
-    rooms
-)
+assert rooms == {
+    "benchmarks",
+    "cli",
+    "configs",
+    "data",
+    "evaluation",
+    "experiments",
+    "layers",
+    "models",
+    "reporting",
+    "settings",
+    "tracking",
+    "training",
+}, rooms
 assert {name for name in files if name.count("/") == 1} == {
-    f"convzoo/{name}.py" for name in ("__init__", "evaluate", "train")
+    f"convzoo/{name}" for name in ("__init__.py", "evaluate.py", "py.typed", "train.py")
 }
 assert {name for name in files if name.endswith(".yaml")} == {
     f"convzoo/{path.relative_to(clone)}" for path in (clone / "configs").rglob("*.yaml")
 }
+assert {name for name in files if name.endswith(".html")} == {
+    f"convzoo/{path.relative_to(clone)}" for path in (clone / "reporting" / "templates").iterdir()
+}
+
+core = {re.match(r"[\w-]+", needed)[0] for needed in requires("convzoo") if "extra ==" not in needed}
+assert core == {"keras", "numpy"}, core
+assert version("convzoo") == convzoo.__version__
 
 from convzoo.layers import L2Pooling2D  # noqa: E402
 from convzoo.models import build, names, plan  # noqa: E402

@@ -1,158 +1,155 @@
-"""The store of runs: a sqlite file or an MLflow server, how it is opened and how a person opens it."""
+"""The store of runs, a sqlite file or an MLflow server: how it is opened, and where its experiments and files are."""
 
 import contextlib
+import functools
 import logging
 import os
 import re
 import shutil
-import sqlite3
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import UserError
-from . import dashboard, journal
+from . import known_servers
+from .addresses import absolute_uri, check_store, has_worked_before, is_server, shown, sqlite_path
+from .errors import LOGIN_CODES, StoreUnavailableError, has_no_answer, is_refused, mlflow_error, one_line
+from .moved_store import FILES_FOLDER
+from .tables import damaged_store
 
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # Its own 7 take four minutes, and make a second run where an answer was lost; the spool tries again and knows.
+    # MLflow's own 7 retries take four minutes and create a second run if an answer is lost. The outbox retries instead.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }.items():
     os.environ.setdefault(_name, _value)
-_REFUSALS = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
-_STRANGERS = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "ENDPOINT_NOT_FOUND", "NOT_FOUND")
-_HEALTH_SECONDS = _LOCK_SECONDS = 5
-AWAY = {}  # by its address, why a store that has been there takes nothing now, as this process knows
+# Messages about a file that this version of MLflow can never read.
+_NO_STORE = "malformed|not a database|database schema|alembic|No such revision|no such (table|column)|does not exist"
 
 
-class AwayError(UserError):
-    """A store that has been there does not answer now."""
+@dataclass
+class StoreStatus:
+    """The state of a store, as this process knows it.
 
-
-def how_to_open(uri, experiment_id, run_id=None):
-    """How to see a run, or the charts of an experiment's runs, in MLflow's pages."""
-    page = f"#/experiments/{experiment_id}/runs" + (f"/{run_id}" if run_id else dashboard.query("convzoo-runs"))
-    if _is_server(uri):
-        return f"{uri.rstrip('/')}/{page}"
-    return f"\n  mlflow server --workers 1 --backend-store-uri {uri}\n  http://127.0.0.1:5000/{page}"
-
-
-def check_store(uri):
-    """Refuses a store that cannot be there, before anything is waited for.
-
-    Raises:
-        AwayError: it was there before, for a command in this folder.
-        UserError: naming `tracking.uri`.
+    Attributes:
+        offline_reason: why a store that worked before accepts nothing now; None if it is online.
     """
-    if _is_server(uri):
-        _check_server(uri)
-    elif not (path := sqlite_path(uri)):
-        raise UserError(f"`tracking.uri` must be sqlite:///file or the address of a server. Received: {uri!r}")
-    elif not path.parent.is_dir():
-        raise UserError(f"`tracking.uri={uri}`: there is no folder {path.parent}")
-    elif path.exists():
-        _check_file(uri, path)
-    elif not os.access(path.parent, os.W_OK):
-        raise UserError(f"`tracking.uri={uri}`: the folder {path.parent} cannot be written to")
+
+    offline_reason: str | None = None
 
 
-def check_recorded(uri):
-    """Refuses a store that cannot be there, or is a file that is not.
-
-    Raises:
-        UserError: naming `tracking.uri`.
-    """
-    check_store(uri)
-    if (path := sqlite_path(uri)) and not path.exists():
-        raise UserError(f"`tracking.uri={uri}`: there is no {path}; nothing has been recorded there")
+def get_status(uri: str) -> StoreStatus:
+    """Return the status of a store; one object for each address."""
+    return _status_of(absolute_uri(uri))
 
 
-def open_store(uri, again=False):
-    """MLflow's client of a store.
+@functools.cache
+def _status_of(uri: str) -> StoreStatus:
+    return StoreStatus()
+
+
+def open_store(uri: str, force: bool = False) -> Any:
+    """Open a store.
 
     Args:
-        uri: the store.
-        again: whether to look even where this process knows that it is away.
+        uri: address of the store.
+        force: try even if this process knows that the store is offline.
+
+    Returns:
+        An `mlflow.MlflowClient`.
 
     Raises:
-        AwayError: it was there before and does not answer now.
-        UserError: it cannot be reached or opened.
+        StoreUnavailableError: the store worked before and does not answer now.
+        UserError: it cannot be reached or opened, is damaged, or belongs to another version of MLflow.
     """
-    if uri in AWAY and not again:
-        raise AwayError(f"`tracking.uri={uri}` takes nothing: {AWAY[uri]}")
+    if (reason := get_status(uri).offline_reason) and not force:
+        raise StoreUnavailableError(f"`tracking.uri={shown(uri)}` is unreachable: {reason}")
     check_store(uri)
-    _quiet()
+    _silence_loggers()
     import mlflow
 
-    _quiet()  # importing it sets its own level
+    _silence_loggers()  # importing MLflow sets its own levels
     try:
         if (path := sqlite_path(uri)) and not path.exists():
-            _create(path)
-        client = mlflow.MlflowClient(uri)
+            _create_file(path)
+        client = mlflow.MlflowClient(absolute_uri(uri))  # MLflow keeps connections by the address, in any folder
+        if path and force:
+            client._tracking_client.store.engine.dispose()  # its connections may be to a file that was replaced
         client.search_experiments(max_results=1)
     except Exception as error:
-        if getattr(error, "error_code", None) in _STRANGERS[:2]:
-            raise UserError(
-                f"`tracking.uri={uri}` does not know this user or this password; they are taken from "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-            ) from error
-        kind = UserError if refused(error) or not _was_there(uri) else AwayError
-        raise kind(f"`tracking.uri={uri}` cannot be opened: {one_line(error)}") from error
-    if _is_server(uri):
-        journal.note_answer(uri)
+        raise _opening_error(uri, error) from error
+    if is_server(uri):
+        known_servers.note_answer(uri)
     return client
 
 
+def _opening_error(uri: str, error: Exception) -> UserError:
+    if getattr(error, "error_code", None) in LOGIN_CODES:
+        return UserError(
+            f"`tracking.uri={shown(uri)}` does not know this user or this password; they are read from "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    if re.search(_NO_STORE, str(error)) and not has_no_answer(error):
+        return damaged_store(uri, one_line(error))
+    kind = UserError if is_refused(error) or not has_worked_before(uri) else StoreUnavailableError
+    return kind(f"`tracking.uri={shown(uri)}` cannot be opened: {one_line(error)}")
+
+
 @contextlib.contextmanager
-def answering(uri):
-    """Turns into an `AwayError` what is raised within it because a store has ceased to answer."""
+def unavailable_as_user_error(uri: str) -> Iterator[None]:
+    """Turn errors of a store that has stopped answering into `StoreUnavailableError`."""
     try:
         yield
     except mlflow_error() as error:
-        if refused(error):
+        if is_refused(error):
             raise
-        raise AwayError(f"`tracking.uri={uri}` does not answer: {one_line(error)}") from error
+        raise StoreUnavailableError(f"`tracking.uri={shown(uri)}` does not answer: {one_line(error)}") from error
 
 
-def experiment_of(client, uri, study):
-    """The id of a study's experiment, made if it is not there."""
+def get_or_create_experiment(client: Any, uri: str, study: str) -> str:
+    """Return MLflow's id of a study's experiment, which is created if it does not exist.
+
+    Raises:
+        UserError: the experiment was deleted in MLflow.
+    """
     if not client.get_experiment_by_name(study):
         path = sqlite_path(uri)
-        place = (path.parent / "mlartifacts").as_uri() if path else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages open for training, not for chats
+        location = (path.parent / FILES_FOLDER).as_uri() if path else None
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages open for training, not for chats
         try:
-            return client.create_experiment(study, place, kind)
+            return client.create_experiment(study, location, tags)
         except mlflow_error():
-            if not client.get_experiment_by_name(study):  # else another worker was quicker
+            if not client.get_experiment_by_name(study):  # else another process has just created it
                 raise
-    found = client.get_experiment_by_name(study)
-    if found.lifecycle_stage == "deleted":
-        raise UserError(f"`study={study}`: this experiment was deleted in MLflow; restore it or take another name")
-    return found.experiment_id
+    experiment = client.get_experiment_by_name(study)
+    if experiment.lifecycle_stage == "deleted":
+        raise UserError(f"`study={study}`: this experiment was deleted in MLflow; restore it or choose another name")
+    return experiment.experiment_id
 
 
-def repository(client, run):
-    """MLflow's repository of a run's files, to write into.
+def artifact_repository(client: Any, run: str) -> Any:
+    """Return MLflow's repository of a run's files.
 
-    The store says where it is, and may be a stranger's: it is below a folder of the run's own id, as MLflow's stores
-    have it, so that no file that was there before is written over. MLflow's client has no such rule, and keeps the
-    repositories of 1,024 runs.
+    The store, which may be a stranger's, says where the files lie. They must lie below a folder named by the run's id,
+    as in MLflow's stores, so that no existing file is overwritten. MLflow's client has no such rule and caches 1,024
+    repositories.
 
     Args:
-        client: MLflow's client.
+        client: an `mlflow.MlflowClient`.
         run: MLflow's id of the run.
 
     Raises:
-        UserError: it would be elsewhere.
+        UserError: the files would lie elsewhere.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    uri = client.get_run(run).info.artifact_uri
+    uri = client.get_run(run).info.artifact_uri or ""
     parts = urllib.parse.urlparse(uri)
     path = parts.path if parts.scheme else uri
     if not (re.fullmatch("[0-9a-f]{32}", run) and path.endswith(f"/{run}/artifacts")):
@@ -162,91 +159,26 @@ def repository(client, run):
     return get_artifact_repository(uri, client.tracking_uri)
 
 
-def _create(path):
-    """Makes an empty store and puts it in place in one step: two processes that fill the tables of one tear it."""
+def _create_file(path: Path) -> None:
+    """Create an empty store and move it into place in one step: two processes must not both create its tables."""
     import mlflow
 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        made, whole = Path(folder) / "made.db", Path(folder) / "whole.db"
-        mlflow.MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
-        shutil.copyfile(made, whole)  # MLflow keeps the other open
+        opened, copy = Path(folder) / "opened.db", Path(folder) / "copy.db"
+        mlflow.MlflowClient(f"sqlite:///{opened}").search_experiments(max_results=1)
+        shutil.copyfile(opened, copy)  # MLflow keeps the other one open
         try:
-            os.link(whole, path)
+            os.link(copy, path)
         except FileExistsError:
             pass
-        except OSError:  # a file system without links: two that begin at once are then told apart by a moment
+        except OSError:  # a file system without links; two processes then race for a moment
             if not path.exists():
-                os.replace(whole, path)
+                os.replace(copy, path)
 
 
-def _is_server(uri):
-    return re.match(r"https?://", uri) is not None
-
-
-def sqlite_path(uri):
-    """The file of a store that is one, else None."""
-    match = re.fullmatch(r"sqlite:///(.+)", uri)
-    return Path(match[1]).absolute() if match else None
-
-
-def _check_server(uri):
-    try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_HEALTH_SECONDS).close()
-    except urllib.error.HTTPError:
-        return  # it answers: what it makes of us is for the client to say
-    except OSError as error:
-        kind = AwayError if _was_there(uri) else UserError
-        raise kind(f"`tracking.uri={uri}`: no MLflow server answers there ({error})") from error
-
-
-def _check_file(uri, path):
-    """MLflow itself tries for two minutes."""
-    try:
-        with contextlib.closing(sqlite3.connect(path, timeout=_LOCK_SECONDS)) as file:
-            file.execute("PRAGMA schema_version")
-    except sqlite3.DatabaseError as error:
-        kind = AwayError if "locked" in str(error) else UserError
-        raise kind(f"`tracking.uri={uri}` cannot be opened: {error}") from error
-
-
-def _was_there(uri):
-    path = sqlite_path(uri)
-    return path.exists() if path else journal.has_answered(uri)
-
-
-def _quiet():
-    """What libraries tell of a store that does not answer is told in our words."""
+def _silence_loggers() -> None:
+    """Silence the libraries' messages about a store that does not answer; this package prints its own."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-
-
-def refused(error):
-    """Whether a store answered that it will not take this, ever; else it may take it later."""
-    if isinstance(error, UserError):
-        return not isinstance(error, AwayError)
-    return getattr(error, "error_code", None) in (*_REFUSALS, *_STRANGERS)
-
-
-def is_strange(error):
-    """Whether a server does not know the user or his password, or does not let him."""
-    return getattr(error, "error_code", None) in _STRANGERS
-
-
-def one_line(error):
-    """What is wrong, in at most a line."""
-    text = str(error).strip() or type(error).__name__
-    ended = r"timed out|Remote end closed connection|Connection reset by peer|Broken pipe|too many \d+ error"
-    if cause := re.search(rf"\[Errno -?\d+\] ([^'\")>]+)|({ended})", text):
-        return cause[1] or cause[2]  # within MLflow's words, within urllib3's
-    if cause := re.search(r"\((?:\w+\.)+\w*Error\) ([^\n]+)", text):
-        return cause[1]  # the database's, within SQLAlchemy's
-    return " ".join(text.splitlines()[0].split())[:200]
-
-
-def mlflow_error():
-    """The class of what MLflow raises."""
-    from mlflow.exceptions import MlflowException
-
-    return MlflowException

@@ -19,7 +19,7 @@ def iterators():
     return [each for each in gc.get_objects() if isinstance(each, tf.data.Iterator)]
 
 
-def test_keras_fit_keeps_no_iterator_while_others_have_their_turn(monkeypatch):
+def test_keras_fit_keeps_no_iterator_between_turns(monkeypatch):
     monkeypatch.setitem(contestants.STEPS, "lenet", 3)
     alive, before = [], iterators()  # other tests' may live on
 
@@ -37,12 +37,12 @@ def test_keras_fit_keeps_no_iterator_while_others_have_their_turn(monkeypatch):
     assert alive == ["a step"] * 3 + [[]] + ["a step"] * 3 + [[]]
 
 
-def test_what_follows_the_last_step_counts_for_the_epoch_alone(monkeypatch):
+def test_lap_excludes_validation_from_steps(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(contestants, "time", types.SimpleNamespace(perf_counter=lambda: now[0], time=lambda: now[0]))
     monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 2))
     monkeypatch.setitem(contestants.STEPS, "lenet", 2)
-    monkeypatch.setenv("BEGUN", "97")
+    monkeypatch.setenv("PROCESS_START", "97")
     out = io.StringIO()
     lap = contestants.Lap("lenet", out)
     for seconds, call in [(1, lap.step), (1, lap.step), (6, lap), (4, lap)]:  # the second epoch tells of no step
@@ -54,20 +54,20 @@ def test_what_follows_the_last_step_counts_for_the_epoch_alone(monkeypatch):
     ]
 
 
-def test_each_turn_another_one_begins(monkeypatch):
+def test_run_turns_starts_with_another_contestant(monkeypatch):
     asked = []
 
     class Contestant:
         def __init__(self, name, *_, **__):
             self.name, self.process = name, contextlib.nullcontext()
 
-        def epoch(self, first=False):
-            if not first:
+        def run_epoch(self, is_first=False):
+            if not is_first:
                 asked.append(self.name)
             return {"rate": 1.0, "first": None}
 
     monkeypatch.setattr(speed, "Contestant", Contestant)
-    found = speed.turns("lenet", ["keras_fit", "pytorch", "ceiling"], 4, 1)
+    found = speed.run_turns("lenet", ["keras_fit", "pytorch", "ceiling"], 4, 1)
     assert [asked[start : start + 3] for start in range(0, 12, 3)] == [
         ["keras_fit", "pytorch", "ceiling"],
         ["pytorch", "ceiling", "keras_fit"],
@@ -95,8 +95,8 @@ TURNS = [
 ]
 
 
-def test_ratios_are_taken_within_a_turn_and_against_the_best_of_theirs():
-    assert speed.ratios(TURNS) == {
+def test_ratios_are_within_a_turn_and_to_the_fastest():
+    assert speed.compute_ratios(TURNS) == {
         "Keras fit": [2.0, 4.0],
         "its steps": [1.5, 1.5],
         "PyTorch": [1.25, 1.0],
@@ -105,15 +105,15 @@ def test_ratios_are_taken_within_a_turn_and_against_the_best_of_theirs():
     }
 
 
-def test_the_table_gives_medians_and_spread():
-    assert speed.table({"lenet": TURNS}).splitlines()[-1] == (
+def test_format_table_shows_medians_and_spread():
+    assert speed.format_table({"lenet": TURNS}).splitlines()[-1] == (
         "| lenet, float32 | 150 (100–200) | 3.00 (2.00–4.00) | 1.50 (1.50–1.50) | 1.12 (1.00–1.25) | 1.02 (0.80–1.25) "
         "| 0.98 (0.96–1.00) | 1.50 |"
     )
 
 
 @pytest.mark.parametrize("network", list(contestants.STEPS))
-def test_the_scripts_train_networks_of_as_many_weights(network):
+def test_pytorch_networks_have_as_many_weights(network):
     pytest.importorskip("torch")
     from convzoo.benchmarks import networks
 
@@ -124,34 +124,34 @@ def test_the_scripts_train_networks_of_as_many_weights(network):
 @pytest.mark.parametrize(
     ("said", "line"),
     [
-        ("", "it ended"),
+        ("", "the process ended"),
         ("a warning\nerror: no such data\n", "error: no such data"),
         ("Traceback …\nValueError: no call\n\nArguments received:\n  • x=1\n", "ValueError: no call"),
         ("Killed\n", "Killed"),
     ],
 )
-def test_of_what_a_contestant_says_the_complaint_is_told(said, line):
-    assert speed._complaint(said) == line
+def test_find_error_line_picks_the_error(said, line):
+    assert speed.find_error_line(said) == line
 
 
-def test_what_was_measured_is_kept_when_the_next_network_fails(monkeypatch, capsys, tmp_path):
-    def turns(network, *_):
+def test_results_are_written_when_a_later_network_fails(monkeypatch, capsys, tmp_path):
+    def run_turns(network, *_):
         if network == "nin":
             raise SystemExit("ours on nin: error: it ended")
         return TURNS
 
     file = tmp_path / "speed.json"
-    monkeypatch.setattr(speed, "turns", turns)
+    monkeypatch.setattr(speed, "run_turns", run_turns)
     monkeypatch.setattr("sys.argv", ["benchmark", "lenet", "nin", "--only", "bare", "ours", f"--output={file}"])
     with pytest.raises(SystemExit, match="ours on nin"):
         speed.main()
     assert json.loads(file.read_text())["networks"] == {"lenet": TURNS}
-    assert speed.table({"lenet": TURNS}) in capsys.readouterr().out
+    assert speed.format_table({"lenet": TURNS}) in capsys.readouterr().out
 
 
-def test_ours_begins_before_the_loop_that_takes_its_precision(monkeypatch):
+def test_ours_runs_before_the_bare_loop(monkeypatch):
     monkeypatch.setattr("sys.argv", ["benchmark", "lenet", "--only", "bare", "ours", "ours"])
-    monkeypatch.setattr(speed, "turns", lambda network, names, *_: asked.append(names) or TURNS)
+    monkeypatch.setattr(speed, "run_turns", lambda network, names, *_: asked.append(names) or TURNS)
     asked = []
     speed.main()
     assert asked == [["ours", "bare"]]

@@ -16,14 +16,14 @@ RUNS = 200 if os.environ.get("CONVZOO_TEST") == "all" else 40
 # `train.py`, which says after each of its jobs how many objects Python's collector knows.
 COUNTED = """if True:
     import gc, runpy, sys
-    from convzoo.studies.watch import Watch
-    end = Watch.on_job_end
+    from convzoo.experiments.sweep import SweepCallback
+    end = SweepCallback.on_job_end
 
     def on_job_end(self, *args, **kwargs):
         print("objects", len(gc.get_objects()), flush=True)
         end(self, *args, **kwargs)
 
-    Watch.on_job_end = on_job_end
+    SweepCallback.on_job_end = on_job_end
     del sys.argv[0]
     runpy.run_path(sys.argv[0], run_name="__main__")
 """

@@ -1,8 +1,15 @@
 """Mistakes on the command line: one line that names the key, exit code 2, no run recorded."""
 
+import importlib
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
+from omegaconf import OmegaConf
 
 from convzoo import evaluate, train
+from convzoo.experiments import runner
 
 MISTAKES = [
     ("foo=1", ["`foo`", "epochs"]),
@@ -36,7 +43,7 @@ MISTAKES = [
     ("model=nin input_dropout=0.1", ["`input_dropout=0.1`", "nin"]),
     ("epochs=0", ["`epochs`", "epochs=0"]),
     ("epochs=abc", ["`epochs`", "'abc'"]),
-    ("model=resnet20 epochs=${model.layers}", ["`epochs`", "an integer", "…"]),
+    ("model=inception_v3 epochs=${model.layers}", ["`epochs`", "an integer", "…"]),
     ("batch_size=-1", ["`batch_size`"]),
     ("learning_rate=0", ["`learning_rate`"]),
     ("seed=1.5", ["`seed`"]),
@@ -57,36 +64,46 @@ MISTAKES = [
     ("+model.loss._target_=keras.losses.Foo", ["keras.losses.Foo"]),
     ("+model.heads.aux.after=conv1", ["`model.heads.aux`", "layers"]),
     ("+model.layers.conv1.name=foo", ["`model.layers.conv1.name`"]),
-    ("recipe.shift=40", ["`recipe.shift`", "32"]),
+    ("recipe.augmentation.translate.pixels=40", ["`recipe.augmentation.translate.pixels`", "32"]),
     ("test_shift=32", ["`test_shift`", "32 pixels"]),
     ("test_shift=-1", ["`test_shift`"]),
     ("test_flip=2", ["`test_flip`"]),
-    ("data=digits test_flip=true", ["`test_flip`", "digits"]),
+    ("on_stall=halt", ["`on_stall`", "warn, stop", "'halt'"]),
+    ("on_stall=true", ["`on_stall`", "warn, stop"]),
+    ("data=digits test_flip=true", ["`test_flip=true`", "digits"]),
+    ("data=digits test_views=flip", ["`test_views=flip`", "digits", "`data.augment.flip`"]),
+    ("data.augment.shift=false test_views=translate", ["`test_views=translate`", "`data.augment.shift`"]),
+    ("test_views=shift", ["`test_views`", "none, flip, translate"]),
+    ("test_views=translate test_flip=true", ["`test_flip=true`", "`test_views=flip`"]),
     ("checkpoints.days=soon", ["`checkpoints.days`", "days"]),
     ("tracking.artifacts=none", ["`tracking.artifacts`", "light"]),
     ("seed=4294967296", ["`seed`"]),
-    ("recipe.preprocess.normalization._target_=os.system plan=true", ["os.system"]),
-    ("+recipe.preprocess.x.scale=1", ["`recipe.preprocess.x`"]),
-    ("+recipe.preprocess.conv1._target_=keras.layers.ReLU", ["keras.layers.ReLU"]),
-    ("+recipe.preprocess.conv1._target_=keras.layers.Rescaling", ["`recipe.preprocess.conv1`"]),
-    ("data=digits data.fraction=0.1 recipe.preprocess.normalization.axis=7", ["`normalization`"]),
+    ("recipe.preprocessing.normalization._target_=os.system plan=true", ["os.system"]),
+    ("+recipe.preprocessing.x.scale=1", ["`recipe.preprocessing.x`"]),
+    ("+recipe.preprocessing.conv1._target_=keras.layers.ReLU", ["keras.layers.ReLU"]),
+    ("+recipe.preprocessing.conv1._target_=keras.layers.Rescaling", ["`recipe.preprocessing.conv1`"]),
+    ("data=digits data.fraction=0.1 recipe.preprocessing.normalization.axis=7", ["`normalization`"]),
     ("allow=3", ["`allow`", "package.module.Class"]),
     ("allow=[nowhere.Layer]", ["`allow=nowhere.Layer`", "nowhere"]),
-    ("allow=[os.getcwd]", ["`allow=os.getcwd`", "no class of layers"]),
+    ("allow=[os.getcwd]", ["`allow=os.getcwd`", "must be a subclass of Layer"]),
     ("plan=maybe", ["`plan`"]),
     ("plan=nowhere/x.png", ["`plan=nowhere/x.png`", "No such file"]),
     ("study=", ["`study`"]),
-    ("recipe.schedule=linear", ["`recipe.schedule`", "cosine"]),
-    ("recipe.boundaries=[5,3]", ["`recipe.boundaries`"]),
-    ("recipe.schedule=steps", ["`recipe.schedule=steps`", "`recipe.boundaries` names none"]),
-    ("model=nin epochs=1 recipe.sizes=[0.5,1]", ["`recipe.sizes` are 2", "`epochs=1`"]),
-    ("recipe.sizes=[]", ["`recipe.sizes`", "the last of them 1"]),
-    ("recipe.sizes=[1.5,1]", ["`recipe.sizes`"]),
-    ("recipe.sizes=0.5", ["`recipe.sizes`"]),
-    ("data=digits model=lenet recipe.sizes=[0.75,1]", ["`recipe.sizes`", "24×24", "fc1"]),
-    ("data=digits model=nin recipe.sizes=[0.01,1]", ["`recipe.sizes`", "0.01", "32×32"]),
-    ("recipe.preprocess=3", ["`recipe.preprocess`"]),
-    ("+recipe.momentun=3", ["`recipe.momentun`", "momentum"]),
+    ("schedule=step", ["`schedule=step`", "restarts"]),
+    ("recipe.boundaries=[5,3]", ["`recipe.boundaries`", "recipe.schedule.boundaries now"]),
+    (
+        "recipe.schedule._target_=convzoo.training.Step",
+        ["`recipe.schedule._target_=", "did you mean convzoo.training.Steps?"],
+    ),
+    ("model=nin epochs=1 recipe.image_scales=[0.5,1]", ["`recipe.image_scales` has 2 entries", "epochs=1"]),
+    ("recipe.image_scales=[]", ["`recipe.image_scales`", "the last of them 1"]),
+    ("recipe.image_scales=[1.5,1]", ["`recipe.image_scales`"]),
+    ("recipe.image_scales=0.5", ["`recipe.image_scales`"]),
+    ("data=digits model=lenet recipe.image_scales=[0.75,1]", ["`recipe.image_scales`", "24×24", "fc1"]),
+    ("data=digits model=nin recipe.image_scales=[0.01,1]", ["`recipe.image_scales`", "0.01", "32×32"]),
+    ("recipe.preprocessing=3", ["`recipe.preprocessing`"]),
+    ("+recipe.label_smothing=3", ["`recipe.label_smothing`", "label_smoothing"]),
+    ("optimizer=sgd recipe.optimizer.momentun=0.9", ["`recipe.optimizer.momentun`", "momentum"]),
     ("data.fraction=0", ["`data.fraction`"]),
     ("data.validation=-1", ["`data.validation`"]),
     ("data.augment=1", ["`data.augment`"]),
@@ -102,6 +119,32 @@ MISTAKES = [
     ("-m seed=range(1000) epochs=range(1,1001)", ["at most 100,000 runs", "1,000,000"]),
     ("foo", ["`foo`"]),
     ("=x", ["key=value"]),
+    (".=", ["`.=`", "key=value"]),
+    ("lr=0.1", ["`lr`", "did you mean learning_rate=0.1?"]),
+    ("recipe.optimizer.lr=0.1", ["`recipe.optimizer.lr`", "learning_rate"]),
+    ("optimizer=adagrd", ["`optimizer=adagrd`", "adam"]),
+    ("recipe.optimizer=adam", ["`recipe.optimizer`", "optimizer=adam"]),
+    ("recipe.nesterov=true", ["`recipe.nesterov`", "recipe.optimizer.nesterov now"]),
+    ("recipe.lookahead=0.5", ["`recipe.lookahead`", "mapping"]),
+    ("optimizer=sgd recipe.optimizer.momentum=2", ["`recipe.optimizer.momentum`", "below 1"]),
+    ("--epochs 3", ["write epochs=3"]),
+    ("data=cifar-10", ["did you mean cifar10?"]),
+    ("image=cat.png", ["`image`", "evaluate.py"]),
+    (
+        "model=lenet model.layers.conv1.use_bias=false",
+        ["to add it: python train.py model=lenet", " +model.layers.conv1.use_bias=false"],
+    ),
+    (
+        "model=lenet model.layers.conv1.kernal_size=3",
+        ["did you mean model.layers.conv1.kernel_size=3?", "to add it: python train.py ", " +model.layers"],
+    ),
+    ("study=a,b", ["-m", """'study="a,b"'"""]),
+    ("seed=a(b", ["`seed=a(b`", """'seed="a(b"'"""]),
+    ("data=files data.directory=a,b", ["a,b", "-m"]),
+    (f"epochs={'[' * 900}", ["`epochs`", "levels"]),
+    ("hydra.verbose=[nan]", ["`hydra.verbose`"]),
+    ("hydra.output_subdir=[nan]", ["hydra.output_subdir"]),
+    ("hydra.job.chdir=nan", ["hydra.job.chdir"]),
 ]
 
 
@@ -140,11 +183,66 @@ def test_evaluate_tells_what_is_missing(monkeypatch, command_line, tmp_path, wor
 
 
 def test_a_bug_is_no_mistake_of_the_users(monkeypatch, command_line):
-    from convzoo.models import zoo
+    from convzoo.models import registry
 
     def broken(config):
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(zoo, "rows", broken)
+    monkeypatch.setattr(registry, "resolve", broken)
     with pytest.raises(ZeroDivisionError, match="ours"):
         command_line(train, ["plan=true"])
+
+
+def test_an_error_without_words_names_its_type_and_what_was_typed(monkeypatch, command_line):
+    from convzoo.settings import hydra_internals
+
+    def broken(*args, **kwargs):
+        raise RecursionError
+
+    monkeypatch.setattr(hydra_internals.CheckedLoader, "load_configuration", broken)
+    code, _, err = command_line(train, ["seed=1"])
+    assert (code, err) == (2, "error: `seed=1`: RecursionError\n")
+
+
+@pytest.mark.parametrize("name", ["IMG (1).jpg", "кот.png", "a=b.png", "2024"])
+def test_a_picture_of_any_name_is_looked_for(monkeypatch, command_line, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command_line(train, ["model=lenet", "data=files", f"data.directory={name}"])
+    assert code == 2
+    assert name in err
+    assert "key=value" not in err
+
+
+@pytest.mark.parametrize("words", [[], ["-m", "seed=0,1", "plan=true"]])
+def test_a_command_whose_reader_left_ends_without_a_word(monkeypatch, command_line, tmp_path, words):
+    calls = []
+
+    def closed(composed, is_watched):
+        calls.append(composed.config.seed)
+        raise BrokenPipeError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "run_composed", closed)
+    assert command_line(train, ["model=lenet", "data=digits", *words])[::2] == (141, "")
+    assert calls == [0]  # the other runs of a sweep are not failed by it
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite:////tmp/a.db", "http://host:5000"])
+def test_a_store_is_named_by_its_whole_path_when_hydra_changes_the_folder(monkeypatch, tmp_path, uri):
+    from convzoo.cli import command
+
+    monkeypatch.chdir(tmp_path)
+    config = OmegaConf.create({"tracking": {"uri": uri}})
+    for started_in, wanted in ((tmp_path, uri), ("/", uri.replace("///mlflow", f"///{tmp_path}/mlflow"))):
+        hydra = SimpleNamespace(runtime=SimpleNamespace(cwd=str(started_in)))
+        monkeypatch.setattr(command.HydraConfig, "get", lambda hydra=hydra: hydra)
+        command._keep_store_in_place(config)
+        assert config.tracking.uri == wanted
+
+
+def test_console_commands_are_functions():
+    scripts = tomllib.loads((Path(train.__file__).parent / "pyproject.toml").read_text())["project"]["scripts"]
+    for target in scripts.values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+    assert set(scripts) == {"convzoo-train", "convzoo-evaluate"}

@@ -1,4 +1,4 @@
-"""A network and pictures that are neither in the zoo: one file of one's own, and a folder."""
+"""Networks, pictures and layers that are not in the zoo: files of one's own, and a folder."""
 
 import json
 import os
@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from convzoo import evaluate, train
 
 ROOT = Path(__file__).parents[2]
 NETWORK = """
@@ -16,7 +19,7 @@ width: 4
 paper: {image_shape: [16, 16, 3], classes: 2}
 layers:
   conv: {_target_: keras.layers.Conv2D, filters: "${model.width}", kernel_size: 3, activation: relu}
-  pool: {_target_: convzoo.layers.MaxPooling2D, pool_size: 2, axis: pool}
+  pool: {_target_: convzoo.layers.MaxPooling2D, pool_size: 2, role: pool}
   mean: {_target_: keras.layers.GlobalAveragePooling2D}
   score: {_target_: keras.layers.Dense, units: "${data.classes}"}
 """
@@ -29,7 +32,8 @@ def finished(*words, cwd, **options):
     return done.stdout
 
 
-def test_a_network_and_pictures_of_one_s_own(tmp_path):
+def test_a_network_and_pictures_of_one_s_own(command_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "configs" / "model").mkdir(parents=True)
     (tmp_path / "configs" / "model" / "mine.yaml").write_text(NETWORK)
     rng = np.random.default_rng(0)
@@ -45,30 +49,34 @@ def test_a_network_and_pictures_of_one_s_own(tmp_path):
         "data.directory=pictures",
         "data.image_shape=[16,16,3]",
     ]
-    out = finished(ROOT / "train.py", *words, "pooling=l2", "batch_size=8", "epochs=6", "study=own", cwd=tmp_path)
-    assert "mine data=files" in out
+    code, out, err = command_line(train, [*words, "pooling=l2", "batch_size=8", "epochs=6", "study=own"])
+    assert code == 0, err
+    assert "l2 · mine · data=files" in out
     assert "test accuracy 100.00%" in out
     assert "(16 images)" in out
-    out = finished(ROOT / "evaluate.py", "run=latest", cwd=tmp_path)
+    code, out, err = command_line(evaluate, ["run=latest", "data.directory=pictures"])
+    assert code == 0, err
     assert "light" in out
     assert "warning" not in out
 
 
-def test_a_network_without_a_recipe_of_its_own_says_so(tmp_path):
+def test_a_network_without_a_recipe_of_its_own_says_so(command_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text(NETWORK)
-    words = [sys.executable, ROOT / "train.py", "--config-dir=.", "model=mine", "recipe=paper", "plan=true"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert done.stderr == "error: `recipe=paper`: this network has no recipe of its own; `recipe=fast` trains it\n"
+    code, _, err = command_line(train, ["--config-dir=.", "model=mine", "recipe=paper", "plan=true"])
+    assert (code, err) == (2, "error: `recipe=paper`: this network has no recipe of its own; use `recipe=fast`\n")
 
 
-def test_the_plan_as_json_and_as_a_picture(tmp_path):
-    words = [ROOT / "train.py", "model=lenet", "data=digits"]
-    plan = json.loads(finished(*words, "plan=json", cwd=tmp_path))
+def test_the_plan_as_json_and_as_a_picture(command_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["model=lenet", "data=digits"]
+    code, out, err = command_line(train, [*words, "plan=json"])
+    assert code == 0, err
+    plan = json.loads(out)
     assert (plan["rows"][0]["name"], plan["rows"][0]["output_shape"]) == ("conv1", [28, 28, 6])
     assert sum(row["params"] for row in plan["rows"]) == 61_706
-    assert finished(*words, "plan=lenet.svg", cwd=tmp_path) == "drawn in lenet.svg\n"
+    assert command_line(train, [*words, "plan=lenet.svg"])[1] == "drawn in lenet.svg\n"
     assert "<svg" in (tmp_path / "lenet.svg").read_text()
 
 
@@ -82,21 +90,25 @@ class Doubled(keras.layers.Layer):
 """
 
 
-def test_a_layer_of_one_s_own_is_named_once_it_is_allowed(tmp_path):
+@pytest.mark.integration
+def test_a_layer_of_one_s_own_is_named_once_it_is_allowed(command_line, tmp_path, monkeypatch):
+    """In processes that have not imported it."""
     (tmp_path / "mine.py").write_text(LAYER)
-    options = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    options = dict(cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
     allow = "allow=[mine.Doubled]"
     words = ["model=lenet", "data=digits", "data.fraction=0.1", "epochs=1", "model.layers.pool1._target_=mine.Doubled"]
-    words += [f"~model.layers.pool1.{key}" for key in ("pool_size", "strides", "padding", "axis")]
+    words += [f"~model.layers.pool1.{key}" for key in ("pool_size", "strides", "padding", "role")]
     finished(ROOT / "train.py", *words, allow, **options)
     assert "test accuracy" in finished(ROOT / "evaluate.py", "run=latest", allow, **options)
-    refused = subprocess.run(
-        [sys.executable, ROOT / "train.py", *words], capture_output=True, text=True, timeout=60, **options
-    )
-    assert refused.returncode == 2
-    assert "`model.layers.pool1._target_=mine.Doubled` is not among the layers" in refused.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, _, err = command_line(train, words)
+    assert code == 2
+    assert "`model.layers.pool1._target_=mine.Doubled` is not among the layers" in err
 
 
+@pytest.mark.integration
 def test_a_clone_reached_by_a_link_is_as_good(tmp_path):
     (tmp_path / "convzoo").symlink_to(ROOT)
     words = [tmp_path / "convzoo" / "train.py", "model=lenet", "plan=true"]

@@ -1,12 +1,10 @@
-"""The commands as a person types them, each in a process of its own."""
+"""The commands as a person types them: a run in a process of its own, and what follows from it by calls."""
 
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -16,7 +14,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from convzoo.models import saved
+from convzoo import evaluate, train
+from convzoo.models import loading
 
 ROOT = Path(__file__).parents[2]
 TINY = ["model=lenet", "data=digits", "data.fraction=0.3"]
@@ -44,7 +43,8 @@ def finished(*words, cwd, code=0):
 def runs(folder):
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return client, client.search_runs(experiments, order_by=["attributes.start_time ASC"])
+    recorded = client.search_runs(experiments, order_by=["attributes.start_time ASC"])
+    return client, [run for run in recorded if "convzoo.report" not in run.data.tags]
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.integration
 def test_the_screen_shows_what_counts_and_no_noise(folder):
     out = (folder / "out.txt").read_text()
     assert (folder / "err.txt").read_text() == ""
@@ -66,11 +67,12 @@ def test_the_screen_shows_what_counts_and_no_noise(folder):
     assert "mlflow server" in out
 
 
+@pytest.mark.integration
 def test_the_run_holds_params_metrics_and_tags(folder):
     client, (run,) = runs(folder)
     assert run.info.status == "FINISHED"
     assert run.info.run_name == (
-        "lenet data=digits data.fraction=0.3 precision=mixed_bfloat16 epochs=2 dropout=0.25 pooling=average seed=3"
+        "average · d0.25 · lenet · data=digits · data.fraction=0.3 · precision=mixed_bfloat16 · epochs=2 · seed 3"
     )
     assert client.get_experiment(run.info.experiment_id).name == "tiny"
     params = run.data.params
@@ -93,6 +95,7 @@ def test_the_run_holds_params_metrics_and_tags(folder):
     assert contexts == {part: f"digits/{part}" for part in ("train", "validation", "test")}
 
 
+@pytest.mark.integration
 def test_the_run_holds_its_files_and_the_model_is_plain_keras(folder):
     client, (run,) = runs(folder)
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
@@ -110,6 +113,7 @@ def test_the_run_holds_its_files_and_the_model_is_plain_keras(folder):
     assert out.startswith("uint8 (2, 10) ['image', 'normalization', 'conv1', 'pool1'")
 
 
+@pytest.mark.integration
 def test_evaluate_reads_the_run_back(folder):
     out, _ = finished(ROOT / "evaluate.py", "run=latest", "shift=2", "images=50", cwd=folder)
     client, (run,) = runs(folder)
@@ -132,10 +136,35 @@ def test_evaluate_reads_the_run_back(folder):
     assert "warning" not in out
 
 
-def test_evaluate_answers_a_picture_and_registers_the_model(folder):
+@pytest.mark.slow
+def test_evaluate_writes_features_and_exports_the_model(command_line, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    words = ["run=latest", "features=train.npz", "rows=[conv1,fc2]", "export=saved_model", "images=20"]
+    code, out, err = command_line(evaluate, words)
+    assert (code, err) == (0, "")
+    _, (run,) = runs(folder)
+    with np.load(folder / "train.npz") as stored:
+        assert {name: stored[name].shape for name in stored.files} == {
+            "conv1": (388, 28, 28, 6),
+            "fc2": (388, 84),
+            "labels": (388,),
+            "class_names": (10,),
+        }
+    assert "train: 388 images" in out
+    exported = folder / "reports" / run.info.run_id / "saved_model"
+    size = sum(path.stat().st_size for path in exported.rglob("*") if path.is_file())
+    assert f"exported: {exported.relative_to(folder)}, {size:,} bytes" in out
+    assert run.data.metrics["export_saved_model_bytes"] == size
+    assert run.data.metrics["export_saved_model_agreement"] >= 0.9  # the model computes in bfloat16
+
+
+@pytest.mark.integration
+def test_evaluate_answers_a_picture_and_registers_the_model(command_line, folder, monkeypatch):
+    monkeypatch.chdir(folder)
     bunch = load_digits()
     Image.fromarray((bunch.images[3] * 15).astype("uint8")).save(folder / "three.png")
-    out, _ = finished(ROOT / "evaluate.py", "run=latest", "image=three.png", "register=digits", cwd=folder)
+    code, out, err = command_line(evaluate, ["run=latest", "image=three.png", "register=digits"])
+    assert code == 0, err
     _, (run,) = runs(folder)
     shares = [float(share) for share in re.findall(r"^\d +([\d.]+)%$", out, re.MULTILINE)]
     assert len(shares) == 5
@@ -156,62 +185,35 @@ def test_evaluate_answers_a_picture_and_registers_the_model(folder):
     assert version.run_id == run.info.run_id
 
 
-def test_evaluate_refuses_what_is_no_picture(folder):
-    _, err = finished(ROOT / "evaluate.py", "run=latest", "image=out.txt", cwd=folder, code=2)
-    assert err == "error: out.txt is no picture that can be read\n"
+@pytest.mark.integration
+def test_evaluate_refuses_what_is_no_picture(command_line, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    code, _, err = command_line(evaluate, ["run=latest", "image=out.txt"])
+    assert (code, err) == (2, "error: out.txt is no image that can be read\n")
 
 
-def test_evaluate_refuses_a_run_that_is_not_there(folder):
-    _, err = finished(ROOT / "evaluate.py", "run=0123", cwd=folder, code=2)
-    assert err.count("\n") == 1
-    assert "'0123'" in err
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_ends_the_run_killed(tmp_path, number, code):
-    # What a shell runs in its background may ignore Ctrl-C, what `nohup` runs a hang-up, and children inherit that.
-    process = command(
-        ROOT / "train.py",
-        *TINY,
-        "epochs=2000",
-        cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
-    )
-    while "epoch    1/2000" not in process.stdout.readline():
-        assert process.poll() is None, process.stderr.read()
-    begun = time.monotonic()
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == code
-    assert time.monotonic() - begun < 30  # of a busy machine, ten of them for MLflow; all epochs take minutes
-    # Where the store is still being made after some seconds, as on a busy machine, the next command delivers.
-    for left in (tmp_path / "spool").glob("*/journal.jsonl"):
-        assert '"KILLED"' in left.read_text().splitlines()[-1]
-    finished("-c", "from convzoo.tracking import delivery; delivery.settle('sqlite:///mlflow.db')", cwd=tmp_path)
-    _, (run,) = runs(tmp_path)
-    assert run.info.status == "KILLED"
-
-
-def test_a_sweep_runs_every_combination_past_one_that_fails(tmp_path):
-    words = [*TINY, "epochs=1", "data.image_shape=[32,32,1]", "pooling=max,strided", "dropout=0,0.5"]
-    out, _ = finished(ROOT / "train.py", "-m", *words, cwd=tmp_path)
-    client, recorded = runs(tmp_path)
-    assert sorted((run.data.params["pooling"], run.data.params["dropout"]) for run in recorded) == [
-        ("max", "0"),
-        ("max", "0.5"),
-        ("strided", "0"),
-        ("strided", "0.5"),
-    ]
-    assert {run.info.status for run in recorded} == {"FINISHED"}
-    assert out.count("test accuracy") == 4
-    assert "model.keras" in {file.path for file in client.list_artifacts(recorded[0].info.run_id)}
-
-    _, err = finished(ROOT / "train.py", "-m", *TINY, "epochs=1", "stride=8,2", cwd=tmp_path, code=2)
-    assert "failed: " in err
+def test_sweep_runs_every_combination_and_keeps_other_files(command_line, tmp_path, monkeypatch):
+    """Two of four cannot be built; the folder of the sweep holds a file that is not its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    words = [*TINY, "epochs=1", "data.image_shape=[32,32,1]", "stride=8,2", "pooling=max,strided"]
+    folders = ["hydra.sweep.dir=out", "hydra.sweep.subdir=${hydra.job.override_dirname}"]
+    code, out, err = command_line(train, ["-m", *words, *folders])
+    assert code == 2
+    assert err.count("failed: ") == 2
     assert "stride=8" in err
-    assert [run.data.params["stride"] for run in runs(tmp_path)[1]][-1] == "2"
+    assert out.count("test accuracy") == 2
+    client, recorded = runs(tmp_path)
+    assert sorted((run.data.params["stride"], run.data.params["pooling"], run.info.status) for run in recorded) == [
+        ("2", "max", "FINISHED"),
+        ("2", "strided", "FINISHED"),
+    ]
+    assert "model.keras" in {file.path for file in client.list_artifacts(recorded[0].info.run_id)}
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.integration
 def test_help_and_the_config_come_without_anything_heavy(tmp_path):
     code = (
         "import sys, runpy\n"
@@ -232,13 +234,15 @@ def test_help_and_the_config_come_without_anything_heavy(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
+def test_a_study_does_only_what_is_missing_and_reports(command_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     words = ["-m", *TINY, "study=mine", "epochs=1", "seed=0,1", "dropout=0,0.5", "test_shift=2"]
-    out, _ = finished(ROOT / "train.py", *words, cwd=tmp_path)
+    code, out, err = command_line(train, words)
+    assert code == 0, err
     assert re.search(
         r"mine: 4 runs of 2 cells; about \d:\d\d:\d\d one after another, by a try of 1 network; 0.2 MB", out
     )
-    assert "4 of 4 done; best on validation" in out
+    assert "4 of 4 done; best validation accuracy" in out
     assert "evaluate.py study=mine" in out
     client, recorded = runs(tmp_path)
     assert {file.path for file in client.list_artifacts(recorded[0].info.run_id)} == {
@@ -248,23 +252,27 @@ def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
     }
     assert {0.3 < run.data.metrics["test_shift_consistency"] <= 1 for run in recorded} == {True}
 
-    out, err = finished(ROOT / "train.py", *words, "stride=2,8", cwd=tmp_path, code=2)
+    code, out, err = command_line(train, [*words, "stride=2,8"])
+    assert code == 2
     assert "mine: 8 runs of 4 cells, 4 done before" in out
     assert out.count(": done before") == 4
-    assert "4 of 8 done, 4 before, 4 failed" in out
+    assert "4 of 8 done, 4 reused, 4 failed" in out
     assert err.count("failed: ") == 4
     _, recorded = runs(tmp_path)
     assert sorted(run.info.status for run in recorded) == ["FAILED"] * 4 + ["FINISHED"] * 4
     (reason,) = {run.data.tags["failure"] for run in recorded if run.info.status == "FAILED"}
     assert "`conv2`" in reason
 
-    again, _ = finished(ROOT / "train.py", *words, "seed=0", "dropout=0", "rerun=true", cwd=tmp_path)
-    assert "done before" not in again
+    code, out, err = command_line(train, [*words, "seed=0", "dropout=0", "rerun=true"])
+    assert code == 0, err
+    assert "done before" not in out
     assert len(runs(tmp_path)[1]) == 9
 
-    out, _ = finished(ROOT / "evaluate.py", "study=mine", cwd=tmp_path)
+    code, out, err = command_line(evaluate, ["study=mine"])
+    assert code == 0, err
     assert re.search(r"^0 .*%.* 2 +0\.4", out, re.MULTILINE), out  # dropout 0, two seeds: the newer run counts
-    assert re.search(r"^FAILED: 4 runs, lenet .* and the like: UserError: row `conv2`", out, re.MULTILINE)
+    unfolded = out.replace("\n  ", " ")
+    assert re.search(r"^FAILED: 4 runs, s8 · .* and the like: UserError: row `conv2`", unfolded, re.MULTILINE)
     pages = {path.name for path in (tmp_path / "reports" / "mine").iterdir()}
     assert pages == {
         "report.html",
@@ -273,53 +281,50 @@ def test_a_study_does_only_what_is_missing_and_reports(tmp_path):
         "cells.png",
         "cells_shift_consistency.png",
     }
-    client, recorded = runs(tmp_path)
-    (report,) = (run for run in recorded if run.info.run_name == "mine")
-    assert {file.path for file in client.list_artifacts(report.info.run_id)} == pages
-
-
-def test_a_sweep_takes_away_only_what_it_wrote(tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.txt").write_text("years of work")
-    words = [
-        "-m",
-        *TINY,
-        "epochs=1",
-        "seed=0,1",
-        "hydra.sweep.dir=out",
-        "hydra.sweep.subdir=${hydra.job.override_dirname}",
-    ]
-    out, _ = finished(ROOT / "train.py", *words, cwd=tmp_path)
-    assert "2 of 2 done" in out
-    assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
+    experiment = client.get_experiment_by_name("mine")
+    newest, *_ = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    assert newest.info.run_name == "report"
+    assert {file.path for file in client.list_artifacts(newest.info.run_id)} == {*pages, "accuracy.html"}
+    answer = experiment.tags["mlflow.note.content"].splitlines()
+    assert answer[0].startswith("**best of 2 cells: d0")
+    assert f"runs/{newest.info.run_id}/artifacts/accuracy.html" in answer[2]
+    assert "FAILED: 4 runs" in experiment.tags["mlflow.note.content"]
 
 
 @pytest.mark.slow
-def test_a_cell_that_is_wrong_in_any_way_is_told_and_the_others_go_on(tmp_path):
+def test_a_cell_that_is_wrong_in_any_way_is_told_and_the_others_go_on(command_line, tmp_path, monkeypatch):
     """A network without a recipe of its own, and a seed that is none, are found out in different places."""
-    words = ["-m", "data=digits", "data.fraction=0.1", "epochs=1", "study=odd", "recipe=paper", "model=maxout,lenet"]
-    out, err = finished(ROOT / "train.py", *words, "seed=0", cwd=tmp_path, code=2)
+    words = ["-m", "data=digits", "data.fraction=0.1", "epochs=1", "study=odd", "recipe=paper", "model=lenet5,lenet"]
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command_line(train, [*words, "seed=0"])
+    assert code == 2
     assert "odd: 2 runs; about" in out
     assert "without 1 that will not run as they are" in out
     assert "1 of 2 done, 1 failed" in out
     assert "error: 1 of 2 runs failed" in err
-    _, err = finished(ROOT / "train.py", "-m", *TINY, "epochs=1", "seed=1.5,0", cwd=tmp_path, code=2)
+    code, _, err = command_line(train, ["-m", *TINY, "epochs=1", "seed=1.5,0"])
+    assert code == 2
     assert "error: 1 of 2 runs failed" in err
 
 
-def test_a_sweep_that_cannot_begin_is_one_line(tmp_path):
-    words = ["-m", *TINY, "epochs=1", "seed=0,1"]
-    for word, told in {
-        "tracking.uri=sqlite:////none/x.db": "there is no folder /none",
-        "study=3": "must be a name",
-        "data=cifar10 data.directory=none": "cifar10",
-    }.items():
-        out, err = finished(ROOT / "train.py", *words, "study=mine", *word.split(), cwd=tmp_path, code=2)
-        assert (out, err.count("\n"), told in err) == ("", 1, True), out + err
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("tracking.uri=sqlite:////none/x.db", "there is no folder /none"),
+        ("study=a/b", "must be a name"),
+        ("data=cifar10 data.directory=none", "cifar10"),
+    ],
+)
+def test_a_sweep_that_cannot_begin_is_one_line(command_line, tmp_path, monkeypatch, word, told):
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", *TINY, "epochs=1", "seed=0,1", "study=mine"]
+    code, out, err = command_line(train, [*words, *word.split()])
+    assert (code, out.count("\n") <= 1, err.count("\n"), told in err) == (2, True, 1, True), out + err
 
 
 @pytest.mark.slow
-def test_claims_are_those_that_were_stated_before(tmp_path):
+def test_claims_are_those_that_were_stated_before(command_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "studies").mkdir()
     file = tmp_path / "studies" / "drop.yaml"
     text = (
@@ -328,15 +333,16 @@ def test_claims_are_those_that_were_stated_before(tmp_path):
         "claims: [{says: It helps, better: {dropout: 0.5}, than: {dropout: 0}, by: 0.01}]\n"
     )
     file.write_text(text)
-    out, _ = finished(ROOT / "train.py", f"--config-dir={tmp_path}", "study=drop", cwd=tmp_path)
-    assert "drop: 2 runs" in out
+    words = [f"--config-dir={tmp_path}", "study=drop"]
+    assert "drop: 2 runs" in command_line(train, words)[1]
     file.write_text(text.replace("It helps", "It hurts"))
-    finished(ROOT / "train.py", f"--config-dir={tmp_path}", "study=drop", "stride=8", cwd=tmp_path, code=2)
+    assert command_line(train, [*words, "stride=8"])[0] == 2
     assert {run.info.run_name for run in runs(tmp_path)[1] if run.info.status == "FAILED"} == {
-        f"lenet stride=8 dropout={rate} seed=0" for rate in ("0", "0.5")
+        f"s8 · d{rate} · lenet · seed 0" for rate in ("0", "0.5")
     }
-    finished(ROOT / "train.py", f"--config-dir={tmp_path}", "study=drop", cwd=tmp_path)
-    out, _ = finished(ROOT / "evaluate.py", "study=drop", cwd=tmp_path)
+    assert command_line(train, words)[0] == 0
+    code, out, err = command_line(evaluate, ["study=drop"])
+    assert code == 0, err
     assert "Does it help?" in out
     assert "It helps" in out
     assert "It hurts" not in out
@@ -353,7 +359,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path):
         process.kill()
         process.communicate()
     out, _ = finished(*words, "study=cut", cwd=tmp_path)
-    assert re.search(r"going on after epoch 1\d", out)
+    assert re.search(r"resuming from epoch 1\d", out)
     assert not (tmp_path / "checkpoints").exists()
 
     client, (whole, cut) = runs(tmp_path)
@@ -365,7 +371,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path):
         )
         assert one == other
     weights = [
-        saved.load(client.download_artifacts(run.info.run_id, "model.keras")).get_weights() for run in (whole, cut)
+        loading.load(client.download_artifacts(run.info.run_id, "model.keras")).get_weights() for run in (whole, cut)
     ]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -385,18 +391,19 @@ def test_two_at_once_do_not_make_one_run_twice(tmp_path):
     for process in (first, second):
         process.terminate()
         process.communicate(timeout=60)
-    assert "dropout=0: left out, another process is training this run" in out
+    assert "dropout=0: skipped, another process is training this run" in out
     _, recorded = runs(tmp_path)
     assert sorted(run.data.params["dropout"] for run in recorded) == ["0", "0.5"]
 
 
 @pytest.mark.slow
-def test_a_run_of_a_sweep_is_the_run_alone(tmp_path):
+def test_a_run_of_a_sweep_is_the_run_alone(command_line, tmp_path, monkeypatch):
     """The second seeds take over what was compiled for the first."""
-    words = [*TINY, "epochs=1", "study=sweep"]
-    finished(ROOT / "train.py", "-m", *words, "learning_rate=0.02,0.05", "seed=1,2", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    words = [*TINY, "epochs=1"]
+    assert command_line(train, ["-m", *words, "study=sweep", "learning_rate=0.02,0.05", "seed=1,2"])[0] == 0
     for rate in (0.02, 0.05):
-        finished(ROOT / "train.py", *words[:-1], f"learning_rate={rate}", "seed=2", "study=alone", cwd=tmp_path)
+        assert command_line(train, [*words, "study=alone", f"learning_rate={rate}", "seed=2"])[0] == 0
     client, found = runs(tmp_path)
     told = {}
     for run in found:

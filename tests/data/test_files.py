@@ -9,7 +9,7 @@ from PIL import Image
 
 import convzoo
 from convzoo import UserError, data
-from convzoo.data import files
+from convzoo.data.sources import image_files
 
 CONFIG = OmegaConf.to_container(OmegaConf.load(f"{convzoo.__path__[0]}/configs/data/files.yaml"))
 COLOURS = {"blue": (0, 0, 255), "red": (255, 0, 0)}
@@ -25,9 +25,9 @@ def paint(folder, counts, size=(8, 6)):
 
 def load(path, **changes):
     config = {**CONFIG, "directory": str(path), "image_shape": [4, 4, 3], **changes}
-    config.update(data.found(config))
-    data.check(config)
-    data.look(config)
+    config.update(data.infer_settings(config))
+    data.check_config(config)
+    data.check_available(config)
     return data.load(config)
 
 
@@ -107,12 +107,12 @@ def strange_arrays(folder):
 @pytest.mark.parametrize(
     ("make", "path", "words"),
     [
-        (lambda folder: None, "nowhere", "`data.directory` must be a folder or an .npz file.*nowhere"),
-        (lambda folder: None, ".", "two classes at least. Received: none"),
-        (lambda folder: paint(folder, {"red": 5}), ".", "two classes at least. Received: red"),
+        (lambda folder: None, "nowhere", "`data.directory` must be an existing folder or .npz file.*nowhere"),
+        (lambda folder: None, ".", "at least two classes. Received: none"),
+        (lambda folder: paint(folder, {"red": 5}), ".", "at least two classes. Received: red"),
         (lambda folder: paint(folder / "train", {"red": 5, "blue": 5}), ".", "both of train and test.*train"),
-        (text_as_png, ".", r"1 of 11 files cannot be read as pictures: red/x\.png$"),
-        (cut_off, ".", r"1 of 10 files cannot be read as pictures: red/0\.png$"),
+        (text_as_png, ".", r"1 of 11 files cannot be read as images: red/x\.png$"),
+        (cut_off, ".", r"1 of 10 files cannot be read as images: red/0\.png$"),
         (strange_arrays, "mine.npz", "uint8 images.*float64"),
         (lambda folder: (folder / "mine.npz").write_text("zip?"), "mine.npz", r"mine\.npz cannot be read"),
         (lambda folder: np.savez(folder / "mine.npz", x_test=1), "mine.npz", "must hold x_train.*Missing"),
@@ -127,13 +127,14 @@ def test_what_is_refused(tmp_path, make, path, words):
 def test_a_pickle_is_not_opened(tmp_path):
     np.savez(tmp_path / "mine.npz", x=np.array([print], dtype=object), y=np.arange(2))
     with pytest.raises(UserError, match=r"mine\.npz cannot be read"):
-        files.read(tmp_path / "mine.npz", (4, 4, 1), ("0", "1"), 0)
+        image_files.read(tmp_path / "mine.npz", (4, 4, 1), ("0", "1"), 0)
 
 
 def test_a_class_of_test_that_train_lacks_is_named(tmp_path):
     paint(tmp_path / "train", {"red": 5, "blue": 5})
     paint(tmp_path / "test", {"red": 5, "blue": 5})
     (tmp_path / "test" / "green").mkdir()
+    Image.new("RGB", (8, 6)).save(tmp_path / "test" / "green" / "0.png")
     with pytest.raises(UserError, match="test/green is of no class"):
         load(tmp_path, validation=0)
 

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ from sklearn.model_selection import train_test_split
 
 import convzoo
 from convzoo import UserError
-from convzoo.data import load
-from convzoo.data.splits import stratified
+from convzoo.data import load, sources
+from convzoo.data.splits import stratified_sample
 
 CONFIGS = Path(convzoo.__file__).parent / "configs" / "data"
 
@@ -75,7 +76,7 @@ def test_another_split_seed_cuts_otherwise(digits):
 @pytest.mark.parametrize("count", [40, 144, 360, 1000])
 def test_stratified_gives_classes_what_scikit_learn_gives_them(count):
     labels = load_digits().target
-    taken, rest = stratified(labels, count, seed=0)
+    taken, rest = stratified_sample(labels, count, seed=0)
     assert len(taken) == count
     assert sorted([*taken, *rest]) == list(range(len(labels)))
     theirs, _ = train_test_split(labels, train_size=count, stratify=labels, random_state=0)
@@ -84,7 +85,7 @@ def test_stratified_gives_classes_what_scikit_learn_gives_them(count):
 
 def test_stratified_is_exact_where_it_can_be():
     labels = np.repeat([0, 1, 2], [600, 300, 100])
-    taken, _ = stratified(labels, 100, seed=4)
+    taken, _ = stratified_sample(labels, 100, seed=4)
     assert np.bincount(labels[taken]).tolist() == [60, 30, 10]
 
 
@@ -103,13 +104,13 @@ def test_stratified_is_exact_where_it_can_be():
         ("fraction", True, "in (0, 1]"),
         ("fraction", "half", "in (0, 1]"),
         ("fraction", 0.001, "leave an image of each of 10 classes"),
-        ("split_seed", -1, "an integer of at least 0"),
+        ("split_seed", -1, "must be at least 0"),
         ("image_shape", [32, 32], "[height, width, channels]"),
         ("image_shape", [7, 32, 1], "[height, width, 1] of at least 8"),
         ("image_shape", [32, 32, 3], "[height, width, 1] of at least 8"),
         ("classes", 11, None),
         ("class_names", ["zero", "one"], "be 10 different names"),
-        ("source", "kaggle", '"tfds", "digits" or "files"'),
+        ("source", "kaggle", "be one of digits, files, tfds"),
     ],
 )
 def test_bad_values_are_one_line_with_the_key(key, value, rule):
@@ -121,15 +122,46 @@ def test_bad_values_are_one_line_with_the_key(key, value, rule):
     assert "\n" not in message
 
 
+NEW_SOURCE = """
+import numpy as np
+
+from convzoo.data.sources import Source, SourceData
+
+
+class NoiseSource(Source):
+    name = "noise"
+
+    def read(self):
+        images = np.random.default_rng(0).integers(0, 256, (40, *self.config["image_shape"]), np.uint8)
+        labels = np.arange(40, dtype=np.int32) % self.config["classes"]
+        return SourceData({"train": (images, labels), "test": (images[:10], labels[:10])}, "noise")
+"""
+
+
+def test_source_in_a_new_file_is_found(tmp_path, monkeypatch):
+    (tmp_path / "noise.py").write_text(NEW_SOURCE)
+    monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
+    dataset = load(config("digits", source="noise", validation=10))
+    monkeypatch.delitem(sys.modules, f"{sources.__name__}.noise")
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [30, 10, 10]
+    assert dataset.source == "noise"
+
+
+@pytest.mark.parametrize("source", [["tfds"], None, {"digits": 1}])
+def test_source_that_is_no_name_is_refused(source):
+    with pytest.raises(UserError, match=r"`data\.source` must be text"):
+        load(config("digits", source=source))
+
+
 def test_a_missing_key_is_named():
     short = config("digits")
     del short["augment"]
-    with pytest.raises(UserError, match="Missing: augment"):
+    with pytest.raises(UserError, match=r"`data\.augment` is missing"):
         load(short)
 
 
 def test_more_classes_than_the_pictures_show_are_refused():
-    with pytest.raises(UserError, match=r"load_digits.*train: no image of class 10"):
+    with pytest.raises(UserError, match=r"load_digits.*train: class `a`, whose label is 10, has no image"):
         load(config("digits", classes=11, class_names=list("0123456789a")))
 
 
@@ -143,7 +175,7 @@ def test_every_file_has_the_same_keys_and_its_own_name():
     assert set(files) >= {"cifar10", "cifar100", "mnist", "fashion_mnist", "digits"}
     assert len({tuple(loaded) for loaded in files.values()}) == 1
     for name, loaded in files.items():
-        assert loaded.name == name
+        assert loaded.name == (None if name == "tfds" else name)  # that one takes the set's name
         if loaded.class_names is None:  # found with one's own pictures
             continue
         assert len(set(loaded.class_names)) == loaded.classes

@@ -12,17 +12,22 @@ import struct
 import subprocess
 import sys
 import tarfile
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.image_classification import mnist
+from tfds_sets import prepare_noise
 
 from convzoo import UserError
-from convzoo.data import load
-from convzoo.data.tfds_source import read
+from convzoo.data import check_available, load, memory, tfds_archives
+from convzoo.data.images import resize
+from convzoo.data.sources.tfds import read
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -153,10 +158,11 @@ def test_load_cuts_it(directory, monkeypatch):
         load({**TINY, "image_shape": [28, 28, 3]})
 
 
+@pytest.mark.integration
 def test_the_second_time_needs_neither_tfds_nor_tensorflow(directory):
     first, _ = read("cifar10:3.0.2", directory)
     code = (
-        "import sys; from convzoo.data.tfds_source import read\n"
+        "import sys; from convzoo.data.sources.tfds import read\n"
         "arrays, _ = read('cifar10:3.0.2', sys.argv[1])\n"
         "print([m for m in ('tensorflow', 'tensorflow_datasets', 'sklearn', 'keras') if m in sys.modules],"
         "arrays['train'][1].tolist())"
@@ -272,6 +278,41 @@ def test_an_archive_put_there_by_hand_is_prepared(tmp_path, monkeypatch, place):
     assert version_folder(tmp_path).is_dir()
 
 
+@pytest.fixture(params=["file", "folder", "address", "address of a folder"])
+def mirror(request, tmp_path, monkeypatch):
+    """A mirror of the archive, and the folder of TFDS that has nothing yet; no other source is there."""
+    info = archive_at(tmp_path / "mirror" / "cifar-10-binary.tar.gz")
+    monkeypatch.setattr(tfds.builder_cls("cifar10"), "url_infos", {URL: info})
+    monkeypatch.setattr(tfds_archives, "_find_connection_error", lambda url: None if "127.0.0.1" in url else "gone")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "mirror")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/"
+        places = {"file": tmp_path / "mirror" / info.filename, "folder": tmp_path / "mirror"}
+        yield str(places.get(request.param, address + info.filename * (request.param == "address"))), tmp_path / "data"
+        server.shutdown()
+
+
+def test_archive_of_a_mirror_is_prepared(mirror):
+    place, directory = mirror
+    (directory).mkdir()
+    check_available(noise_config("cifar10", directory, tfds="cifar10:3.0.2", mirror=place))
+    check_pictures(read("cifar10:3.0.2", directory, mirror=place)[0])
+
+
+@pytest.mark.parametrize("mirror", ["file"], indirect=True)
+def test_other_file_at_a_mirror_is_refused(mirror):
+    place, directory = mirror
+    with open(place, "ab") as file:
+        file.write(b"more")
+    directory.mkdir()
+    with pytest.raises(UserError, match=rf"cannot be fetched: {place}: it is another file: .* expected [0-9a-f]{{64}}"):
+        read("cifar10:3.0.2", directory, mirror=place)
+    assert not version_folder(directory).exists()
+
+
 def test_an_archive_that_tfds_has_fetched_before_is_enough(tmp_path, monkeypatch):
     info = archive_at(tmp_path / "downloads" / "cifar10" / "archive")
     monkeypatch.setattr(tfds.builder_cls("cifar10"), "url_infos", {URL: info})
@@ -294,12 +335,12 @@ def test_a_wrong_archive_is_named_with_both_checksums(tmp_path):
 def test_mnist_and_fashion_mnist_by_hand_are_kept_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "_TRAIN_EXAMPLES", 20)
     monkeypatch.setattr(mnist, "_TEST_EXAMPLES", 10)
-    registered = {name: tfds.builder_cls(name).url_infos for name in ("mnist", "fashion_mnist")}
+    archives = {name: tfds.builder_cls(name).url_infos for name in ("mnist", "fashion_mnist")}
     for name, value in (("mnist", 3), ("fashion_mnist", 200)):
         folder = tmp_path / "downloads" / "manual" / name
         folder.mkdir(parents=True)
         infos = {}
-        for url, info in registered[name].items():
+        for url, info in archives[name].items():
             n = 20 if "train" in url else 10
             if "images" in url:
                 content = struct.pack(">4i", 2051, n, 28, 28) + bytes([value]) * (n * 28 * 28)
@@ -324,10 +365,11 @@ def proxy(request):
         yield address
 
 
+@pytest.mark.integration
 def test_without_a_network_says_what_to_do_within_ten_seconds(tmp_path, proxy):
     code = (
-        "import sys; from convzoo import UserError; from convzoo.data.tfds_source import look\n"
-        "try: look('cifar10:3.0.2', sys.argv[1])\n"
+        "import sys; from convzoo import UserError; from convzoo.data.sources.tfds import check_available\n"
+        "try: check_available('cifar10:3.0.2', sys.argv[1])\n"
         "except UserError as error: print(error)\n"
         "assert 'tensorflow' not in sys.modules"  # whose import alone takes most of ten seconds
     )
@@ -341,7 +383,7 @@ def test_without_a_network_says_what_to_do_within_ten_seconds(tmp_path, proxy):
     for part in (
         "cifar10 is not in",
         "www.cs.toronto.edu cannot be reached",
-        f"{URL} (162.17 MiB, sha256 {REGISTERED})",
+        f"put cifar-10-binary.tar.gz, 162.17 MiB from {URL.removesuffix('cifar-10-binary.tar.gz')} into",
         str(tmp_path / "downloads" / "manual" / "cifar10"),
         "data=digits",
     ):
@@ -415,3 +457,77 @@ def test_an_unknown_set_or_version_is_refused(tmp_path, name, said):
     message = refusal(tmp_path, name)
     assert message.startswith("`data.tfds` must")
     assert said in message
+
+
+def noise_config(name, directory, **changes):
+    config = {**TINY, "name": name, "tfds": f"{name}:1.0.0", "classes": 3, "class_names": ["a", "b", "c"]}
+    return {
+        **config,
+        "image_shape": [8, 8, 3],
+        "validation": 0,
+        "fraction": 1.0,
+        "directory": str(directory),
+        **changes,
+    }
+
+
+def test_tfds_images_of_several_sizes_are_resized(tmp_path):
+    written = prepare_noise(tmp_path, "varied", {"train": 12, "test": 6}, 3, (None, None, 3), sizes=(5, 20))
+    dataset = load(noise_config("varied", tmp_path))
+    expected = {resize(each["image"], 8, 8).tobytes(): each["label"] for each in written["train"]}
+    assert {x.tobytes(): y for x, y in zip(dataset.train.x, dataset.train.y, strict=True)} == expected
+    assert dataset.source.endswith(", resized to 8×8")
+
+
+def test_tfds_images_of_several_sizes_have_a_copy_for_each_size(tmp_path):
+    prepare_noise(tmp_path, "varied", {"train": 6, "test": 6}, 3, (None, None, 3), sizes=(5, 20))
+    first = load(noise_config("varied", tmp_path))
+    assert load(noise_config("varied", tmp_path, image_shape=[6, 9, 3])).train.x.shape == (6, 6, 9, 3)
+    assert load(noise_config("varied", tmp_path)).digest == first.digest
+    assert {path.name for path in (tmp_path / "convzoo").iterdir()} == {
+        "varied-1.0.0-8x8.npz",
+        "varied-1.0.0-6x9.npz",
+    }
+
+
+@pytest.mark.parametrize("splits", [{"validation": 3, "test": 3}, {"extra": 3}])
+def test_tfds_set_without_train_is_told_so(tmp_path, splits):
+    prepare_noise(tmp_path, "parts", splits)
+    config = noise_config("parts", tmp_path)
+    for refuse in (load, check_available):
+        with pytest.raises(UserError, match=r"`data\.train` must be a split of parts:1\.0\.0, which has") as refused:
+            refuse(config)
+        assert all(split in str(refused.value) for split in splits)
+        assert "away" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"keys": None}, "pairs of an image and a class"),
+        ({"keys": ("label", "image")}, "pairs of an image and a class"),
+        ({"dtype": np.uint16}, "its images are uint16"),
+    ],
+)
+def test_tfds_set_that_is_no_classification_is_told_so(tmp_path, changes, text):
+    prepare_noise(tmp_path, "strange", {"train": 3, "test": 3}, **changes)
+    with pytest.raises(UserError, match=text):
+        load(noise_config("strange", tmp_path))
+
+
+def test_tfds_set_beyond_memory_is_refused(directory, monkeypatch):
+    monkeypatch.setattr(memory, "total_memory", lambda: 10**5)
+    assert "70 images of 32×32×3 take" in refusal(directory)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_missing_archives_are_named_in_a_short_line(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(tfds_archives, "_find_connection_error", lambda url: "ConnectionError")
+    version = "3.0.2" if name == "cifar10" else "3.0.1"
+    message = refusal(tmp_path, f"{name}:{version}").replace(str(tmp_path), "")
+    assert len(message) < 450
+    infos = tfds.builder_cls(name).url_infos
+    assert all(info.filename in message or url.rpartition("/")[2] in message for url, info in infos.items())
+    assert "sha256" not in message
+    assert "/downloads/manual" in message
+    assert "data=digits" in message

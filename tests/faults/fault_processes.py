@@ -20,23 +20,23 @@ WRITER = """if True:
     from types import SimpleNamespace
     import numpy as np
     from convzoo.data import Split
-    from convzoo.tracking.run import Run
+    from convzoo.tracking.run import Run, RunSpec
     pictures = Split(np.zeros((2, 2, 2, 1), np.uint8), np.zeros(2, np.int32))
     data = SimpleNamespace(name="black", source="nowhere", train=pictures, validation=pictures, test=pictures)
     uri, study, epochs, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-    with Run(uri, study, "a run", {"epochs": epochs}, {"identity": "i"}) as run:
+    with Run.start(RunSpec(uri, study, "a run", {"epochs": epochs}, {"identity": "i"})) as run:
         print("begun", flush=True)
         for name in ("config.yaml", "plan.txt", "rows.yaml"):
-            run.text("words", name)
+            run.log_text("words", name)
         for part in ("train", "validation", "test"):
-            run.dataset(data, part)
+            run.log_dataset(data, part)
         waited = 0
         for epoch in range(1, epochs + 1):
             time.sleep(pause)
             start = time.perf_counter()
-            run.epoch(epoch, dict.fromkeys(("train_loss", "val_accuracy", "images_per_second"), epoch))
+            run.log_epoch(epoch, dict.fromkeys(("train_loss", "val_accuracy", "images_per_second"), epoch))
             waited += time.perf_counter() - start
-        run.metrics(dict.fromkeys(("test_accuracy", "test_loss", "training_seconds"), 1.0), epochs)
+        run.log_metrics(dict.fromkeys(("test_accuracy", "test_loss", "training_seconds"), 1.0), epochs)
         print("waited", waited, flush=True)
 """
 
@@ -157,9 +157,11 @@ class Store:
         self.client = mlflow.MlflowClient(uri)
 
     def runs(self, study="convzoo"):
-        """MLflow's runs of a study, the oldest first."""
+        """MLflow's runs of a study without its report, the oldest first."""
         experiment = self.client.get_experiment_by_name(study)
-        return sorted(self.client.search_runs([experiment.experiment_id]), key=lambda run: run.info.start_time)
+        recorded = self.client.search_runs([experiment.experiment_id])
+        runs = [run for run in recorded if "convzoo.report" not in run.data.tags]
+        return sorted(runs, key=lambda run: run.info.start_time)
 
     def assert_whole(self, run, epochs, names=("config.yaml", "plan.txt", "rows.yaml")):
         """Every epoch is there once and in order, and all that a run records beside them."""

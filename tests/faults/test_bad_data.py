@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convzoo import train
+from convzoo import evaluate, train
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (60, 8, 8), dtype=np.uint8)
@@ -64,7 +64,7 @@ FAULTS = {
     "cut off": (damaged(cut), "cannot be read"),
     "a bit flipped": (damaged(flip), "Bad CRC-32"),
     "empty file": (lambda folder: (folder / "mine.npz").write_bytes(b""), "cannot be read"),
-    "not there": (lambda folder: None, "that is there"),
+    "not there": (lambda folder: None, "an existing folder or .npz file"),
     "other names": (arrays(images=X, labels=Y), "Missing: x_test"),
     "no test": (arrays(x_train=X, y_train=Y), "Missing: x_test"),
     "other size": (parts(x_test=X[:, 1:]), "test: images are uint8 (7, 8, 1)"),
@@ -78,25 +78,28 @@ FAULTS = {
     "labels of one hot": (parts(y_train=np.eye(3, dtype=int)[Y]), "an integer label"),
     "fewer labels": (parts(y_train=Y[:50]), "an integer label"),
     "negative labels": (parts(y_train=Y - 1), "-1 to 1"),
-    "labels from one": (parts(y_train=Y + 1, y_test=Y + 1), "train: no image of class 0"),
+    "labels from one": (parts(y_train=Y + 1, y_test=Y + 1), "train: class `0`, whose label is 0, has no image"),
     "a class that train lacks": (parts(y_train=NOT), "test: labels from 0 to 2, `data.classes` is 2"),
-    "a class that test lacks": (parts(y_test=NOT), "test: no image of class 2"),
-    "a class between": (parts(y_train=np.where(Y == 1, 2, Y)), "train: no image of class 1"),
+    "a class that test lacks": (parts(y_test=NOT), "test: class `2`, whose label is 2, has no image"),
+    "a class between": (parts(y_train=np.where(Y == 1, 2, Y)), "train: class `1`, whose label is 1, has no image"),
     "empty train": (parts(X[:0], Y[:0]), "must hold images"),
     "empty test": (parts(x_test=X[:0], y_test=Y[:0]), "must hold images"),
-    "one class": (parts(y_train=Y * 0, y_test=Y * 0), "two classes at least"),
+    "one class": (parts(y_train=Y * 0, y_test=Y * 0), "at least two classes"),
     # of a folder
-    "no folder of a class": (folders(a=GOOD), "two classes at least"),
+    "no folder of a class": (folders(a=GOOD), "at least two classes"),
     "train alone": (folders(train__a=GOOD, train__b=GOOD), "both of train and test"),
-    "class without a picture": (folders(a=GOOD, b=""), "no image of class 1"),
-    "class that test lacks": (folders(train__a=GOOD, train__b=GOOD, test__a=GOOD), "test: no image of class 1"),
+    "class without a picture": (folders(a=GOOD, b=""), "at least two classes. Received: a"),
+    "class that test lacks": (
+        folders(train__a=GOOD, train__b=GOOD, test__a=GOOD),
+        "test has no image of class `b`: train has 10",
+    ),
     "class that train lacks": (
         folders(train__a=GOOD, train__b=GOOD, test__a=GOOD, test__b=GOOD, test__c=GOOD),
         "test/c is of no class",
     ),
     "bad pictures": (
         folders(a="gbgggggggb", b="ggggggbggg"),
-        "3 of 20 files cannot be read as pictures: a/01.png, a/09.png, b/06.png",
+        "3 of 20 files cannot be read as images: a/01.png, a/09.png, b/06.png",
     ),
     "bad pictures alone": (folders(a="b" * 15, b="b" * 15), "b/04.png and 10 more"),
     "too few to validate": (folders(a="ggggg", b="ggggg"), "`data.validation`"),
@@ -131,12 +134,46 @@ def test_class_names_that_a_terminal_or_a_formula_would_obey(command_line, tmp_p
     assert "\x1b" not in err
 
 
+NAMED_AS_INTERPOLATIONS = ("${oc.env:TOKEN}", "${x", "${data.name}")
+SMALL = ["model=lenet", "data=files", "data.directory=mine", "data.image_shape=[8,8,1]", "epochs=1"]
+SMALL += ["~model.layers.conv2", "~model.layers.pool2"]
+
+
+@pytest.fixture
+def named_as_interpolations(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOKEN", "secret")
+    for number, name in enumerate(NAMED_AS_INTERPOLATIONS):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.fromarray(X[number * 10 + i]).save(tmp_path / "mine" / name / f"{i}.png")
+
+
+def test_folder_named_as_an_interpolation_is_planned(command_line, named_as_interpolations):
+    code, out, err = command_line(train, [*SMALL, "plan=true"])
+    assert (code, err) == (0, "")
+    assert "secret" not in out
+
+
+@pytest.mark.slow
+def test_folder_named_as_an_interpolation_is_text_everywhere(command_line, named_as_interpolations):
+    code, out, err = command_line(train, [*SMALL, "data.validation=0.2"])
+    assert code == 0, err
+    assert "by class: ${data.name}: 10, ${oc.env:TOKEN}: 10, ${x: 10" in out
+    Image.fromarray(X[0]).save("digit.png")
+    code, evaluated, err = command_line(evaluate, ["run=latest", "image=digit.png"])
+    assert code == 0, err
+    assert "${oc.env:TOKEN}" in evaluated
+    assert "secret" not in out + evaluated + err
+
+
 def test_a_formula_in_a_class_s_name_is_drawn_as_it_is():
-    from convzoo.analysis import pictures
+    from convzoo.reporting import plots
 
     names = [r"$\frac$", "$1 and $2"]
-    figure = pictures.confusion_matrix(np.eye(2, dtype=int), names, r"run $\x$")
+    figure = plots.plot_confusion_matrix(np.eye(2, dtype=int), names, r"run $\x$")
     figure.canvas.draw()
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [r"\$\frac\$", r"\$1 and \$2"]
-    pictures.mistakes(X[:2, ..., None], np.array([0, 1]), np.array([1, 0]), np.ones(2), names, r"$\x$").canvas.draw()
-    pictures.said(X[0, ..., None], np.array([0.5, 0.5]), names, r"$\x$").canvas.draw()
+    mistakes = plots.Mistakes(X[:2, ..., None], np.array([0, 1]), np.array([1, 0]), np.ones(2))
+    plots.plot_mistakes(mistakes, names, r"$\x$").canvas.draw()
+    plots.plot_prediction(X[0, ..., None], np.array([0.5, 0.5]), names, r"$\x$").canvas.draw()

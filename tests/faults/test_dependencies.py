@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+
+import convzoo
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -21,7 +24,11 @@ UNSEEN = {
     "hydra-ray-launcher": "configs/launcher/ray.yaml",
     "submitit": "hydra-submitit-launcher, in the version that works",
     "ray": "tests/launchers/ray",
+    "onnx": "Keras, to export",
+    "tf2onnx": "Keras, to export",
     "build": ".ci/run",
+    "import-linter": ".ci/run",
+    "mypy": ".ci/run",
     "pip-audit": ".ci/run",
     "pytest-xdist": ".ci/run",
     "ruff": ".ci/run",
@@ -38,37 +45,40 @@ def declared(requirements):
 
 
 CORE = declared(PROJECT["dependencies"])
+TRAIN = declared(PROJECT["optional-dependencies"]["train"])
 EXTRAS = {extra: declared(needs) for extra, needs in PROJECT["optional-dependencies"].items()}
+
+
+@cache
+def imported_by(path):
+    """The distributions that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "importorskip":
+            names.update(each.value for each in node.args if isinstance(each, ast.Constant))  # others are parameters
+    found = set()
+    for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"convzoo"}:
+        if any((folder / f"{top}.py").exists() for folder in (path.parent, ROOT / "tests" / "support")):
+            continue
+        having = {canonical(name) for name in DISTRIBUTIONS.get(top, [top])}
+        found |= having & (CORE | TRAIN) or having  # several may hold parts of it
+    return found
 
 
 def imported(paths):
     """Mapping from each distribution that files import to one of the files."""
-    found = {}
-    for path in paths:
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module]
-            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "importorskip":
-                names = [each.value for each in node.args if isinstance(each, ast.Constant)]  # others are parameters
-            for name in names:
-                top = name.partition(".")[0]
-                beside = (path.parent / f"{top}.py").exists()
-                if beside or top in sys.stdlib_module_names or top == "convzoo":
-                    continue
-                having = [canonical(name) for name in DISTRIBUTIONS.get(top, [top])]
-                for name in [name for name in having if name in CORE] or having:  # several may hold parts of it
-                    found.setdefault(name, path.relative_to(ROOT))
-    return found
+    return {name: path.relative_to(ROOT) for path in paths for name in imported_by(path)}
 
 
 def python_files(*folders):
     return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
 
 
-ROOMS = "analysis configs data layers models studies tracking training".split()
+ROOMS = "cli configs data evaluation experiments layers models reporting settings tracking training".split()
 PACKAGE = [*ROOT.glob("*.py"), *python_files(*ROOMS)]
 BENCHMARKS, TESTS = python_files("benchmarks"), python_files("tests")
 
@@ -84,8 +94,19 @@ def unused(paths, declared):
 
 
 def test_what_the_package_imports_is_declared():
-    assert undeclared(PACKAGE, CORE | {"torch", "jax"}) == {}  # backends, asked for only where Keras runs on them
+    exports = EXTRAS["litert"] | EXTRAS["onnx"] | EXTRAS["openvino"]
+    assert undeclared(PACKAGE, CORE | TRAIN | exports | {"torch", "jax"}) == {}  # backends, where Keras runs on them
     assert {"keras", "mlflow", "pillow", "scikit-learn", "pyyaml"} <= set(imported(PACKAGE))  # it finds what is there
+
+
+def test_layers_import_nothing_beside_the_core_and_backends():
+    assert {"keras", "numpy"} == CORE
+    assert undeclared(python_files("layers"), CORE | {"tensorflow", "torch", "jax"}) == {}
+
+
+def test_version_is_the_one_that_the_changelog_begins_with():
+    heading = re.search(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heading[1] == convzoo.__version__
 
 
 def test_what_tests_and_benchmarks_import_is_declared():
@@ -93,7 +114,8 @@ def test_what_tests_and_benchmarks_import_is_declared():
 
 
 def test_what_is_declared_is_used():
-    assert unused(PACKAGE, CORE) == set()
+    assert unused(python_files("layers"), CORE) == set()
+    assert unused(PACKAGE, CORE | TRAIN) == set()
     assert {extra: unused(PACKAGE + BENCHMARKS + TESTS, needs) for extra, needs in EXTRAS.items()} == {
         extra: set() for extra in EXTRAS
     }
@@ -117,7 +139,7 @@ def pins(file):
 def test_the_lock_holds_the_versions_of_the_constraints():
     locked, constrained = pins("requirements.lock"), pins("constraints.txt")
     assert {name: version for name, version in locked.items() if constrained.get(name) != version} == {}
-    assert CORE | EXTRAS["test"] <= set(locked)
+    assert CORE | TRAIN | EXTRAS["test"] <= set(locked)
 
 
 def test_every_line_of_the_lock_has_its_hashes():

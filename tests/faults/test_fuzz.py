@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convzoo import evaluate, train
-from convzoo.configs import command
+from convzoo.settings.composition_errors import known_keys
 
 NET = """name: mine
 paper: {image_shape: [8, 8, 1], classes: 10, error: {cifar10: 1.5}}
@@ -22,12 +22,12 @@ shared:
   Conv2D: {padding: same, activation: relu}
 layers:
   conv1: {_target_: keras.layers.Conv2D, filters: "${model.width}", kernel_size: 3}
-  pool1: {_target_: convzoo.layers.MaxPooling2D, pool_size: 2, strides: 2, padding: valid, axis: pool}
+  pool1: {_target_: convzoo.layers.MaxPooling2D, pool_size: 2, strides: 2, padding: valid, role: pool}
   unit:
     _target_: convzoo.layers.Residual
     body:
       conv: {_target_: keras.layers.Conv2D, filters: 4, kernel_size: 3}
-  drop1: {_target_: convzoo.layers.Dropout, rate: 0.5, axis: dropout}
+  drop1: {_target_: convzoo.layers.Dropout, rate: 0.5, role: dropout}
   score: {_target_: convzoo.layers.FullyConnected, units: "${data.classes}"}
 loss: {_target_: keras.losses.SparseCategoricalCrossentropy, from_logits: true}
 heads:
@@ -165,13 +165,13 @@ def examples(slow, quick):
     ), lambda count: settings(max_examples=count, **common)
 
 
-many, shaped = examples(1200, 50)
+many, shaped = examples(1200, 20)
 
 
 @many
 def test_words_of_train(quick, monkeypatch, count):
     monkeypatch.setattr("sys.argv", ["train.py", "model=lenet", "data=digits"])
-    keys = [key for key in command._keys("train") if not key.startswith("plan")]
+    keys = [key for key in known_keys("train", []) if not key.startswith("plan")]
 
     @shaped(count)
     @given(st.lists(words_of(keys), min_size=1, max_size=2), st.sampled_from(["lenet", "allconv", "resnet20"]))
@@ -181,7 +181,7 @@ def test_words_of_train(quick, monkeypatch, count):
     test()
 
 
-many, shaped = examples(300, 15)
+many, shaped = examples(300, 8)
 
 
 @many
@@ -199,7 +199,7 @@ def test_words_of_evaluate(quick, monkeypatch, count):
     test()
 
 
-many, shaped = examples(500, 30)
+many, shaped = examples(500, 12)
 
 
 @many
@@ -214,7 +214,7 @@ def test_a_network_s_file(quick, tmp_path, count):
     test()
 
 
-many, shaped = examples(300, 15)
+many, shaped = examples(300, 8)
 
 
 @many

@@ -17,14 +17,19 @@ import pytest
 from PIL import Image
 
 from convzoo import UserError
-from convzoo.data import files
-from convzoo.models import saved
-from convzoo.models.assemble import assemble, symbolically
+from convzoo.data.images import read_image
+from convzoo.data.sources import image_files
+from convzoo.models import loading
+from convzoo.models.builder import assemble, run_symbolically
 
 ROWS = {
     "conv": {"_target_": "keras.layers.Conv2D", "filters": 4, "kernel_size": 3, "activation": "relu"},
     "score": {"_target_": "convzoo.layers.FullyConnected", "units": 10},
 }
+
+DENSE = {"_target_": "keras.layers.Dense", "units": 10}
+PAD = {"_target_": "keras.layers.ZeroPadding2D", "padding": 20_000}
+CUT = {"_target_": "keras.layers.Cropping2D", "cropping": 20_000}
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +112,19 @@ def huge_dataset(variables, folder):
 
 def huge_layer(path, good):
     rows = {**ROWS, "conv": {**ROWS["conv"], "filters": 6_400_000}}
-    config = symbolically(lambda: assemble(rows, (8, 8, 1), 10).to_json())
+    config = run_symbolically(lambda: assemble(rows, (8, 8, 1), 10).to_json())
     write(path, {**good, "config.json": config.encode()})
+
+
+def huge_maps(padding, image_shape=(8, 8, 1)):
+    """The network with images that its rows pad far out and cut back."""
+
+    def made(path, good):
+        rows = {**padding, "mean": {"_target_": "keras.layers.GlobalAveragePooling2D"}, "dense": DENSE}
+        config = run_symbolically(lambda: assemble(rows, image_shape, 10).to_json())
+        write(path, {**good, "config.json": config.encode()})
+
+    return made
 
 
 def deflated(name, size):
@@ -173,6 +189,19 @@ MODELS = {
     "deflated weights": (deflated("model.weights.h5", 2**26), "inflates"),
     "brackets": (nested, "cannot be loaded"),
     "layer of 9 gigabytes": (huge_layer, "declares 2,368,000,010 weights"),
+    "map of 6 gigabytes": (huge_maps({"pad": PAD}), "maps of one image must take at most 1,073,741,824 bytes"),
+    "maps of 6 gigabytes within a layer": (
+        huge_maps({"many": {"_target_": "convzoo.layers.Repeat", "body": {"pad": PAD, "cut": CUT}, "times": 2}}),
+        "maps of one image must take at most 1,073,741,824 bytes",
+    ),
+    "map of 6 gigabytes of an image of any size": (
+        huge_maps({"pad": PAD}, (None, None, 1)),
+        "maps of one image must take at most 1,073,741,824 bytes",
+    ),
+    "many maps of 6 gigabytes together": (
+        huge_maps({f"pad{i}": {**PAD, "padding": 1000} for i in range(8)}),
+        "maps of one image must take at most 1,073,741,824 bytes",
+    ),
     "layer of too many kernels": (argument("filters", 10**30), "cannot be loaded"),
     "weights in another file": (weights(external_link), "cannot be loaded"),
     "weights in bytes of another file": (weights(external_storage), "cannot be loaded"),
@@ -192,7 +221,7 @@ def test_a_model_file_is_refused_in_one_line(tmp_path, monkeypatch, good, what):
     make(tmp_path / "work" / "model.keras", good)
     before, begun = sorted(tmp_path.rglob("*")), time.process_time()
     with pytest.raises(UserError, match="the model cannot be loaded") as refused:
-        saved.load(tmp_path / "work" / "model.keras")
+        loading.load(tmp_path / "work" / "model.keras")
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
     assert time.process_time() - begun < 10
@@ -201,9 +230,9 @@ def test_a_model_file_is_refused_in_one_line(tmp_path, monkeypatch, good, what):
 
 def test_the_file_that_attacks_begin_from_is_a_good_one(tmp_path, good):
     write(tmp_path / "model.keras", good)
-    assert saved.load(tmp_path / "model.keras").count_params() == 40 + 1450
+    assert loading.load(tmp_path / "model.keras").count_params() == 40 + 1450
     write(tmp_path / "deflated.keras", good, zipfile.ZIP_DEFLATED)
-    assert saved.load(tmp_path / "deflated.keras").count_params() == 40 + 1450
+    assert loading.load(tmp_path / "deflated.keras").count_params() == 40 + 1450
 
 
 def npy(shape, dtype="|u1", content=b""):
@@ -246,7 +275,7 @@ def test_an_npz_file_is_refused_in_one_line(tmp_path, monkeypatch, what):
     make(tmp_path / "theirs.npz")
     begun = time.process_time()
     with pytest.raises(UserError, match=r"theirs\.npz") as refused:
-        files.read("theirs.npz", (2, 2, 1), list("0123"), 0)
+        image_files.read("theirs.npz", (2, 2, 1), list("0123"), 0)
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
     assert time.process_time() - begun < 5
@@ -254,12 +283,12 @@ def test_an_npz_file_is_refused_in_one_line(tmp_path, monkeypatch, what):
 
 
 def test_what_would_inflate_beyond_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("convzoo.data.archive._memory", lambda: 2**20)
+    monkeypatch.setattr("convzoo.data.archive.total_memory", lambda: 2**20)
     x = npy((4, 1024, 1024), content=bytes(2**22))
     arrays(x, compression=zipfile.ZIP_DEFLATED)(tmp_path / "theirs.npz")
     assert (tmp_path / "theirs.npz").stat().st_size < 2**13
     with pytest.raises(UserError, match=r"x\.npy says that it has 4,194,304 bytes, more than"):
-        files.read(tmp_path / "theirs.npz", (2, 2, 1), list("0123"), 0)
+        image_files.read(tmp_path / "theirs.npz", (2, 2, 1), list("0123"), 0)
 
 
 def png(width, height, extra=b""):
@@ -280,11 +309,11 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(canary) (w) fil
 PICTURES = {
     "100,000 × 100,000": (png(100_000, 100_000), "too large"),
     "12,000 × 12,000": (png(12_000, 12_000), "too large"),
-    "text that inflates": (png(8, 8, text_bomb()), "no picture"),
-    "PostScript named so": (POSTSCRIPT, "no picture"),
-    "no width": (png(0, 8), "no picture"),
-    "pickle": (pickle.dumps(Payload()), "no picture"),
-    "XML": (b"<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/passwd'/></svg>", "no picture"),
+    "text that inflates": (png(8, 8, text_bomb()), "no image"),
+    "PostScript named so": (POSTSCRIPT, "no image"),
+    "no width": (png(0, 8), "no image"),
+    "pickle": (pickle.dumps(Payload()), "no image"),
+    "XML": (b"<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/passwd'/></svg>", "no image"),
 }
 
 
@@ -294,8 +323,8 @@ def test_a_picture_is_refused_in_one_line(tmp_path, monkeypatch, what):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "theirs.png").write_bytes(content)
     begun = time.process_time()
-    with pytest.raises(UserError, match=r"theirs\.png is no picture that can be read") as refused:
-        files.picture("theirs.png", (8, 8, 1))
+    with pytest.raises(UserError, match=r"theirs\.png is no image that can be read") as refused:
+        read_image("theirs.png", (8, 8, 1))
     assert told in str(refused.value)
     assert time.process_time() - begun < 5
     assert [path.name for path in tmp_path.iterdir()] == ["theirs.png"]
@@ -311,5 +340,5 @@ def test_postscript_would_reach_a_program(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "theirs.png")
-    with pytest.raises(UserError, match="no picture"):
-        files.picture(tmp_path / "theirs.png", (8, 8, 1))
+    with pytest.raises(UserError, match="no image"):
+        read_image(tmp_path / "theirs.png", (8, 8, 1))

@@ -8,7 +8,7 @@ from fault_processes import Command, Store, lines
 
 from convzoo import UserError
 from convzoo.tracking import store
-from convzoo.tracking.run import Run, find
+from convzoo.tracking.run import Run, RunSpec, find_run
 
 ID = "0123456789abcdef0123456789abcdef"
 ELSEWHERE = [
@@ -49,14 +49,14 @@ def test_files_are_written_below_a_folder_of_the_run_s_own(tmp_path, uri, victim
     lies(tmp_path / "mlflow.db", place.replace("{victim}", str(victim)))
     with (
         pytest.raises(UserError, match=r"must have the files of run [0-9a-f]{32} in"),
-        Run(uri, "mine", "a", {}, {}) as run,
+        Run.start(RunSpec(uri, "mine", "a", {}, {})) as run,
     ):
-        run.text("theirs", "config.yaml")
+        run.log_text("theirs", "config.yaml")
     assert [(path.name, path.read_text()) for path in victim.iterdir()] == [("config.yaml", "mine")]
     (found,) = Store(uri).runs("mine")
     (tmp_path / "report.html").write_text("theirs")
     with pytest.raises(UserError, match="must have the files"):
-        find(uri, found.info.run_id).files([tmp_path / "report.html"], None)
+        find_run(uri, found.info.run_id).log_files([tmp_path / "report.html"], None)
     assert [path.name for path in victim.iterdir()] == ["config.yaml"]
 
 
@@ -83,13 +83,13 @@ class Client:
 
 @pytest.mark.parametrize("place", AS_EVER)
 def test_where_stores_have_files_is_good(place):
-    assert store.repository(Client(place), ID).artifact_uri.endswith(f"/{ID}/artifacts")
+    assert store.artifact_repository(Client(place), ID).artifact_uri.endswith(f"/{ID}/artifacts")
 
 
 @pytest.mark.parametrize("run", ["..", "src", f"../{ID}", ID[:-1]])
 def test_an_id_that_is_a_folder_of_ours_is_refused(run):
     with pytest.raises(UserError, match="must have the files"):
-        store.repository(Client("file:///home/me/{run}/artifacts"), run)
+        store.artifact_repository(Client("file:///home/me/{run}/artifacts"), run)
 
 
 @pytest.mark.slow

@@ -13,13 +13,13 @@ from small_run import CALL, EPOCHS, KEPT, STEPS, WORDS, Aimed, assert_nothing_wa
 CODES = {"INT": 130, "TERM": 143, "HUP": 129}
 # signal, moment, where the next command goes on
 MOMENTS = [
-    ("INT", ("after", "convzoo.training.step:Step.learn", 15), "after epoch 1 and 20 steps"),
-    ("TERM", ("after", "convzoo.training.step:Step.learn", 1), "after epoch 1 and 24 steps"),
-    ("HUP", ("before", "convzoo.training.scores:Scores.__call__", 1), "after epoch 1 and 40 steps"),
-    ("TERM", ("after", "convzoo.training.scores:Scores.__call__", 2), "after epoch 3 and 4 steps"),
-    ("INT", ("before", "convzoo.training.checkpoint:Checkpoints.write", 1), "after epoch 4 and 4 steps"),
-    ("INT", ("before", "convzoo.training.scores:Scores.__call__", 3), "after epoch 6"),
-    ("TERM", ("before", "keras:Model.save", 1), "after epoch 6"),
+    ("INT", ("after", "convzoo.training.steps.base:TrainStep.train_on_batches", 15), "from epoch 2, step 21"),
+    ("TERM", ("after", "convzoo.training.steps.base:TrainStep.train_on_batches", 1), "from epoch 2, step 25"),
+    ("HUP", ("before", "convzoo.training.predictor:Predictor.__call__", 1), "from epoch 2, validation"),
+    ("TERM", ("after", "convzoo.training.predictor:Predictor.__call__", 2), "from epoch 4, step 5"),
+    ("INT", ("before", "convzoo.training.checkpoint:Checkpoints.write", 1), "from epoch 5, step 5"),
+    ("INT", ("before", "convzoo.training.predictor:Predictor.__call__", 3), "after epoch 6, the last"),
+    ("TERM", ("before", "keras:Model.save", 1), "after epoch 6, the last"),
 ]
 
 
@@ -39,12 +39,12 @@ def test_one_at_any_moment(place, whole):
     for name, moment, after in MOMENTS:
         process = Aimed(place, name, moment, *words)
         text = ended(process, CODES[name])
-        assert "stopped: a run that was not done is kept as KILLED" in process.err.read_text()
+        assert "stopped: the interrupted run is recorded as KILLED" in process.err.read_text()
         (run,) = Store(uri).runs("hit")
         assert run.info.status == "KILLED"
-        assert before is None or lines(text, f"going on {before}")
+        assert before is None or lines(text, f"resuming {before}")
         before = after
-    assert lines(Command(place, *words).end(), f"going on {before}")
+    assert lines(Command(place, *words).end(), f"resuming {before}")
     assert_nothing_was_lost(place, uri, "hit", whole)
 
 
@@ -53,11 +53,11 @@ def test_one_at_any_moment(place, whole):
 def test_the_second_ends_at_once(place, whole, names):
     """A call that takes a minute is not waited for; what was kept before it is."""
     uri, words = f"sqlite:///{place}/mlflow.db", (*WORDS, f"study={names}")
-    moment = ("after", "convzoo.training.step:Step.learn", 15)
+    moment = ("after", "convzoo.training.steps.base:TrainStep.train_on_batches", 15)
     ended(Aimed(place, names, moment, *words), CODES[names[: names.index("+")]])
     (run,) = Store(uri).runs(names)
     assert run.info.status == "KILLED"
-    assert lines(Command(place, *words).end(), "going on after epoch 1")
+    assert lines(Command(place, *words).end(), "resuming from epoch 2")
     assert_nothing_was_lost(place, uri, names, whole)
 
 
@@ -65,21 +65,22 @@ def test_the_second_ends_at_once(place, whole, names):
 def test_one_before_the_first_step(place, whole):
     """It waits for the first call, which TensorFlow compiles, and ends behind it."""
     uri, words = f"sqlite:///{place}/mlflow.db", (*WORDS, "study=first")
-    ended(Aimed(place, "TERM", ("before", "convzoo.training.step:Step.learn", 1), *words), 143)
+    ended(Aimed(place, "TERM", ("before", "convzoo.training.steps.base:TrainStep.train_on_batches", 1), *words), 143)
     assert [run.info.status for run in Store(uri).runs("first")] == ["KILLED"]
-    assert lines(Command(place, *words).end(), "going on after epoch 0 and 4 steps")
+    assert lines(Command(place, *words).end(), "resuming from epoch 1, step 5")
     assert_nothing_was_lost(place, uri, "first", whole)
 
 
 @pytest.mark.slow
-def test_one_ends_a_sweep_and_the_same_command_goes_on(place):
+def test_one_ends_a_sweep_and_the_same_command_goes_on(place, whole):
+    """`whole` is a recorded run, by which the time is estimated: a try would call the steps that are counted here."""
     uri, words = f"sqlite:///{place}/mlflow.db", ("-m", *WORDS, "study=swept", "seed=1,2,3")
     call = EPOCHS * STEPS // CALL + 15  # of the second run
-    ended(Aimed(place, "INT", ("after", "convzoo.training.step:Step.learn", call), *words), 130)
+    ended(Aimed(place, "INT", ("after", "convzoo.training.steps.base:TrainStep.train_on_batches", call), *words), 130)
     assert [run.info.status for run in Store(uri).runs("swept")] == ["FINISHED", "KILLED"]
     text = Command(place, *words).end()
     assert text.count(": done before, test accuracy") == 1
-    assert lines(text, "going on after epoch 1 and 20 steps")
+    assert lines(text, "resuming from epoch 2, step 21")
     runs = Store(uri).runs("swept")
     assert [run.data.params["seed"] for run in runs] == ["1", "2", "3"]
     for run in runs:
@@ -89,12 +90,12 @@ def test_one_ends_a_sweep_and_the_same_command_goes_on(place):
 WAITS = """if True:
     import signal, sys
     from convzoo.training import signals
-    from convzoo.tracking.run import Run
+    from convzoo.tracking.run import Run, RunSpec
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with signals.interrupting() as interrupts:
+    with signals.defer_interrupts() as interrupts:
         print("begins", flush=True)
         tags = dict.fromkeys(sys.argv[2:], "i")
-        with Run(sys.argv[1], "mine", "a run", {}, tags, look=interrupts.check) as run:
+        with Run.start(RunSpec(sys.argv[1], "mine", "a run", {}, tags), poll=interrupts.check) as run:
             print("begun", flush=True)
             while True:
                 signal.sigtimedwait([], 0.1)

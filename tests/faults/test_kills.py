@@ -15,14 +15,14 @@ MOMENTS = {
         ("before", "mlflow:MlflowClient.create_run", 1),
         ("after", "mlflow:MlflowClient.create_run", 1),
         ("after", "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository.log_artifact", 1),
-        ("before", "convzoo.training.step:Step.learn", 1),
+        ("before", "convzoo.training.steps.base:TrainStep.train_on_batches", 1),
     ],
     "epoch": [
-        ("after", "convzoo.training.step:Step.learn", 5),
-        ("after", "convzoo.training.step:Step.learn", 14),
-        ("before", "convzoo.training.scores:Scores.__call__", 1),
-        ("after", "convzoo.training.scores:Scores.__call__", 2),
-        ("after", "convzoo.training.step:Step.learn", 10),
+        ("after", "convzoo.training.steps.base:TrainStep.train_on_batches", 5),
+        ("after", "convzoo.training.steps.base:TrainStep.train_on_batches", 14),
+        ("before", "convzoo.training.predictor:Predictor.__call__", 1),
+        ("after", "convzoo.training.predictor:Predictor.__call__", 2),
+        ("after", "convzoo.training.steps.base:TrainStep.train_on_batches", 10),
     ],
     "checkpoint": [
         ("half", "writing", 1),
@@ -39,12 +39,12 @@ MOMENTS = {
         ("after", "mlflow:MlflowClient.log_batch", 2),
         ("before", "sqlalchemy.orm:Session.commit", 12),
         ("after", "sqlalchemy.orm:Session.commit", 12),
-        ("after", "convzoo.tracking.run:Run.epoch", 1),
+        ("after", "convzoo.tracking.run:Run.log_epoch", 1),
     ],
     "end": [
-        ("before", "convzoo.training.scores:Scores.__call__", 7),
-        ("after", "convzoo.training.scores:Scores.__call__", 1),
-        ("after", "convzoo.tracking.run:Run.metrics", 1),
+        ("before", "convzoo.training.predictor:Predictor.__call__", 7),
+        ("after", "convzoo.training.predictor:Predictor.__call__", 1),
+        ("after", "convzoo.tracking.run:Run.log_metrics", 1),
         ("before", "h5py:File.close", 1),
         ("after", "keras:Model.save", 1),
         ("before", "mlflow:MlflowClient.set_terminated", 1),  # of what the one before left
@@ -74,7 +74,7 @@ def test_an_everyday_run_that_is_killed_while_it_is_closed(place, whole):
         ("before", "pathlib:Path.unlink", 2),
     ):
         text = Aimed(place, "KILL", moment, *WORDS).end(-9)
-    assert not lines(text, "going on")
+    assert not lines(text, "resuming")
     assert lines(Command(place, *WORDS).end(), "done before")
     assert [run.info.status for run in Store(uri).runs()] == ["FINISHED"] * 2
     Store(uri).client.delete_run(Store(uri).runs()[0].info.run_id)

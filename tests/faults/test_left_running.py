@@ -12,6 +12,8 @@ import time
 import pytest
 from fault_processes import Command, Process, Store, lines, wait_for
 
+from convzoo.tracking.results import history
+
 APART = (
     "unshare",
     "--uts",
@@ -26,16 +28,33 @@ APART = (
 )
 MAKER = """if True:
     import sys, time
-    from convzoo.tracking.lease import OwnedError
-    from convzoo.tracking.run import Run
+    from convzoo.tracking.heartbeat import OwnedError
+    from convzoo.tracking.run import Run, RunSpec
     uri, identity, seconds, go_on = sys.argv[1], sys.argv[2], float(sys.argv[3]), len(sys.argv) > 4
     try:
-        with Run(uri, "mine", "a run", {}, {"identity": identity}, go_on=go_on) as run:
+        with Run.start(RunSpec(uri, "mine", "a run", {}, {"identity": identity}, resume=go_on)) as run:
             print("makes", run.id, flush=True)
-            run.epoch(1, {"train_loss": 1.0})
+            run.log_epoch(1, {"train_loss": 1.0})
             time.sleep(seconds)
     except OwnedError as error:
         print("left out:", error, flush=True)
+"""
+
+# Its arguments: seconds between heartbeats, seconds of a lease, the store, epochs, seconds of an epoch.
+RECORDER = """if True:
+    import sys, time
+    from convzoo.tracking import heartbeat
+    heartbeat.HEARTBEAT_INTERVAL_S, heartbeat.EXPIRY_S = int(sys.argv[1]), int(sys.argv[2])
+    from convzoo.tracking.run import Run, RunSpec
+    uri, epochs, pause = sys.argv[3], int(sys.argv[4]), float(sys.argv[5])
+    with Run.start(RunSpec(uri, "mine", "a run", {}, {"identity": "i"}, resume=True, force=True)) as run:
+        print("makes", run.id, flush=True)
+        for epoch in range(1, epochs + 1):
+            time.sleep(pause)
+            run.log_epoch(epoch, {"train_loss": float(epoch)})
+            print("epoch", epoch, flush=True)
+        time.sleep(3)
+    print("made", run.id, flush=True)
 """
 
 
@@ -141,8 +160,39 @@ def test_a_study_that_is_killed_goes_on_and_closes_what_was_left(tmp_path, uri):
     assert store.client.get_run(second.info.run_id).info.status == "KILLED"
     text = Command(tmp_path, *words, "seed=0,1").end()
     assert text.count(": done before, test accuracy") == 1
-    assert lines(text, "going on after epoch")
+    assert lines(text, "resuming from epoch")
     runs = store.runs("mine")
     assert [run.data.params["seed"] for run in runs] == ["0", "1", "7"]
     for run in runs:
         store.assert_whole(run, 30)
+
+
+@pytest.mark.slow
+def test_process_stopped_beyond_its_lease_leaves_each_step_once(tmp_path, server, apart):
+    """It is suspended while it trains, another machine takes its run over, and it wakes."""
+    server.start()
+
+    def record(folder, epochs, pause, before=()):
+        (tmp_path / folder).mkdir()
+        words = map(str, (2, 10, server.address, epochs, pause))
+        return Process(tmp_path / folder, *before, sys.executable, "-c", RECORDER, *words)
+
+    stopped = record("here", epochs=40, pause=0.5)
+    stopped.until("^epoch 5$")
+    time.sleep(1)
+    stopped.process.send_signal(signal.SIGSTOP)
+    time.sleep(11)
+    other = record("there", epochs=20, pause=0.2, before=apart)
+    other.until("^epoch 10$")
+    stopped.process.send_signal(signal.SIGCONT)
+    other.end()
+    text = stopped.end()
+    assert len(lines(text, "warning: other-", "has taken over run")) == 1
+    taken, own = (re.search("^made (.*)", each.text, re.MULTILINE)[1] for each in (other, stopped))
+    assert re.search("^makes (.*)", text, re.MULTILINE)[1] == taken
+    store = Store(server.address)
+    assert {run.info.run_id: run.info.status for run in store.runs("mine")} == {taken: "FINISHED", own: "FINISHED"}
+    for run, epochs in ((taken, 20), (own, 40)):
+        points = history(store.client, run, "train_loss")
+        assert [(point.step, point.value) for point in points] == [(step, step) for step in range(1, epochs + 1)]
+    assert not list(tmp_path.glob("*/spool/*/journal.jsonl"))

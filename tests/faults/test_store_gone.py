@@ -1,6 +1,7 @@
 """A store that is killed, refuses, loses its answers, is locked or full: nothing is lost, and nothing is silent."""
 
 import contextlib
+import json
 import re
 import shutil
 import signal
@@ -10,7 +11,7 @@ import threading
 import time
 
 import pytest
-from fault_processes import Command, Store, Writer, lines
+from fault_processes import Command, Store, Writer, lines, wait_for
 
 KEPT = ("config.yaml", "learning_curves.png", "model.keras", "plan.txt", "rows.yaml")
 RUN = ("model=lenet", "data=digits")
@@ -51,12 +52,12 @@ def test_a_training_that_is_killed_while_the_server_is_gone(server, tmp_path):
     command.until(r"^epoch 10/60")
     command.kill()
     again = Command(tmp_path, *words)  # still without the server: it goes on from the checkpoint
-    again.until("^going on after epoch (9|10)")
+    again.until("^resuming from epoch 1[01]")
     again.until("^epoch 14/60")
     again.kill()
     server.start()
     text = Command(tmp_path, *words).end()
-    assert lines(text, "going on after epoch")
+    assert lines(text, "resuming from epoch")
     assert len(lines(text, "what waited in spool/ has arrived")) == 2
     store = Store(server.address)
     (run,) = store.runs()
@@ -159,6 +160,7 @@ def test_answers_that_are_lost(server, tmp_path):
         store.assert_whole(run, 40)
 
 
+@pytest.mark.integration
 def test_training_does_not_wait_for_a_store_that_is_gone(tmp_path):
     """The connection stays open and nothing answers: the worst that a server can do."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
@@ -229,6 +231,7 @@ def test_what_a_killed_process_left_is_delivered_by_the_next(tmp_path, uri):
     assert not (tmp_path / "spool").exists()
 
 
+@pytest.mark.integration
 def test_a_spool_that_cannot_be_written_to_is_told(tmp_path, uri):
     (tmp_path / "spool").write_text("a file is in its way")
     text = Writer(tmp_path, uri).end()
@@ -236,3 +239,60 @@ def test_a_spool_that_cannot_be_written_to_is_told(tmp_path, uri):
     store = Store(uri)
     (run,) = store.runs("mine")
     store.assert_whole(run, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["removed", "moved away", "put back in place", "put back by a rename"])
+def test_sqlite_store_replaced_during_a_run_gets_all_of_it(tmp_path, uri, how):
+    """As by someone who returns to a backup, or tidies up."""
+    file, backup = tmp_path / "mlflow.db", tmp_path / "backup.db"
+    shutil.copy(file, backup)
+    writer = Writer(tmp_path, uri, epochs=30, pause=0.3)
+    writer.until("^begun")
+    wait_for(lambda: file.stat().st_mtime > backup.stat().st_mtime + 1, "nothing is written")
+    time.sleep(3)
+    if how == "removed":
+        file.unlink()
+    elif how == "moved away":
+        file.rename(tmp_path / "away.db")
+    elif how == "put back in place":
+        shutil.copyfile(backup, file)
+    else:
+        backup.rename(file)
+    text = writer.end() + Writer(tmp_path, uri, "another").end()  # where it was not there in time, that delivers
+    assert len(lines(text, "warning:", "written again from its first record")) == 1, text
+    store = Store(uri)
+    (run,) = store.runs("mine")
+    store.assert_whole(run, 30)
+    assert not (tmp_path / "spool").exists()
+
+
+def _leave_journal(tmp_path, uri, *records):
+    """The spool of a process that is gone."""
+    folder = tmp_path / "spool" / "1-999999"
+    folder.mkdir(parents=True)
+    begin = {"do": "begin", "uri": uri, "study": "old", "name": "n" * 300, "params": {}, "at": 1_700_000_000_000}
+    begin |= {"tags": {"identity": "o", "code": "c"}, "journal": "x", "owner": "m 1 2", "heartbeat": "1700000000"}
+    text = "".join(f"{json.dumps(record)}\n" for record in (begin, *records))
+    (folder / "journal.jsonl").write_text(text)
+    return folder
+
+
+@pytest.mark.slow
+def test_record_that_cannot_be_delivered_holds_up_no_other(tmp_path, uri):
+    """A file of the spool is missing, a line is damaged, and a path leads out of it."""
+    bad = {"do": "file", "file": "1-x/gone.txt", "folder": None}, {"do": "file", "file": "/etc/passwd"}
+    epoch = {"do": "epoch", "metrics": {"train_loss": 1.0}, "step": 1, "at": 1_700_000_000_001}
+    folder = _leave_journal(tmp_path, uri, *bad, [], epoch)
+    before = (folder / "journal.jsonl").read_bytes()
+    for study in ("mine", "another"):
+        text = Writer(tmp_path, uri, study).end()
+        assert len(lines(text, "warning:", "takes nothing now of", "rm -r spool/1-999999")) == 1
+    assert (folder / "journal.jsonl").read_bytes() == before
+    store = Store(uri)
+    for study in ("mine", "another"):
+        (run,) = store.runs(study)
+        store.assert_whole(run, 20)
+    (run,) = store.runs("old")
+    assert (run.info.status, run.data.metrics, len(run.info.run_name)) == ("KILLED", {"train_loss": 1.0}, 250)
+    assert store.client.list_artifacts(run.info.run_id) == []

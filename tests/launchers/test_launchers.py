@@ -16,7 +16,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from convzoo.studies import launchers
+from convzoo.experiments import launchers
 
 ROOT = Path(__file__).parents[2]
 TINY = ["model=lenet", "data=digits", "data.fraction=0.3", "checkpoints.seconds=0"]
@@ -65,7 +65,8 @@ def finished(*words, cwd, code=0):
 
 def runs(folder):
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    return client, client.search_runs([each.experiment_id for each in client.search_experiments()])
+    recorded = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    return client, [run for run in recorded if "convzoo.report" not in run.data.tags]
 
 
 @pytest.mark.slow
@@ -75,17 +76,18 @@ def test_every_run_is_made_once_past_one_that_fails(tmp_path, launcher):
     words = ["study=s", "epochs=2", "stride=2,8", "seed=0,1"]
     out, err = finished(*words, *WORDS[launcher], cwd=tmp_path, code=2)
     assert "0 of 4 done, 2 running" in out
-    assert "2 of 4 done, 2 failed; best on validation" in out
+    assert "2 of 4 done, 2 failed; best validation accuracy" in out
     assert "images/s" not in out + err  # what a job prints lies in its folder
     told = err.splitlines()
     assert sorted(line.partition(": ")[0] for line in told) == ["error", "failed", "failed"], err
     assert told[-1] == "error: 2 of 4 runs failed"
     _, recorded = runs(tmp_path)
-    assert sorted((run.info.status, run.info.run_name.partition(" stride")[2]) for run in recorded) == [
-        ("FAILED", "=8 seed=0"),
-        ("FAILED", "=8 seed=1"),
-        ("FINISHED", "=2 seed=0"),
-        ("FINISHED", "=2 seed=1"),
+    parts = [(run.info.status, run.info.run_name.split(" · ")) for run in recorded]
+    assert sorted((status, names[0], names[-1]) for status, names in parts) == [
+        ("FAILED", "s8", "seed 0"),
+        ("FAILED", "s8", "seed 1"),
+        ("FINISHED", "s2", "seed 0"),
+        ("FINISHED", "s2", "seed 1"),
     ]
     assert not any("launcher" in word for run in recorded for word in (run.info.run_name, *run.data.params))
     assert not (tmp_path / "checkpoints").exists()
@@ -93,7 +95,7 @@ def test_every_run_is_made_once_past_one_that_fails(tmp_path, launcher):
 
     # What one launcher has made another one finds.
     out, _ = finished(*words, "stride=2", cwd=tmp_path)
-    assert "2 of 2 done, 2 before" in out
+    assert "2 of 2 done, 2 reused" in out
     assert len(runs(tmp_path)[1]) == 4
 
 
@@ -130,7 +132,7 @@ def test_what_slurm_cancels_or_a_machine_loses_the_same_command_completes(tmp_pa
     _, err = process.communicate(timeout=200)
     assert process.returncode == 2
     assert re.search(r"^stopped: .*seed=0.*: SIGTERM \(multirun/.*/0/output.txt\)$", err, re.MULTILINE), err
-    assert "error: a job was lost; jobs in the queue go on, and the same command makes what is missing: Job" in err
+    assert "error: a job was lost; jobs in the queue continue, and the same command runs what is missing: Job" in err
     assert sorted(run.info.status for run in runs(tmp_path)[1]) == ["KILLED", "RUNNING"]
     assert len(list(tmp_path.glob("checkpoints/*/*.npz"))) >= 2
 
@@ -151,9 +153,9 @@ def test_a_launcher_is_for_a_sweep(tmp_path):
     words = [sys.executable, ROOT / "train.py", *TINY]
     for more, told in {
         "launcher=parallel": "`launcher` is for a sweep",
-        "-m launcher=parallel plan=true": "`plan` prints here",
+        "-m launcher=parallel plan=true": "`plan` prints in this process",
         "-m launcher=parallel launcher.workers=1": "`launcher.workers` must be a whole number from 2",
-        "launcher.workers=2": "`launcher.workers`: there is no such key",
+        "launcher.workers=2": "`launcher.workers`: unknown key",
     }.items():
         done = subprocess.run([*words, *more.split()], cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr.count("\n"), told in done.stderr) == (2, 1, True), done.stderr

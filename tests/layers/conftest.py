@@ -13,10 +13,10 @@ def starts():
             before = max((windows - 1) * s + k - n, 0) // 2
             return [i * s - before for i in range(windows)]
         if padding == "ceil":
-            found = [0]
-            while found[-1] + k < n and found[-1] + s < n:
-                found.append(found[-1] + s)
-            return found
+            actual = [0]
+            while actual[-1] + k < n and actual[-1] + s < n:
+                actual.append(actual[-1] + s)
+            return actual
         words = {"valid": (0, 0), "half": (k // 2, k // 2), "full": (k - 1, k - 1)}
         before, after = words[padding] if isinstance(padding, str) else padding
         return list(range(-before, n + after - k + 1, s))

@@ -42,10 +42,10 @@ def numbers(tensor):
 )
 def test_values_and_moving_statistics_are_keras_s(arguments, training):
     ours, theirs = both(**arguments)
-    found, expected = ours(IMAGES, training=training), theirs(IMAGES, training=training)
-    assert keras.backend.standardize_dtype(found.dtype) == keras.backend.standardize_dtype(expected.dtype)
+    actual, expected = ours(IMAGES, training=training), theirs(IMAGES, training=training)
+    assert keras.backend.standardize_dtype(actual.dtype) == keras.backend.standardize_dtype(expected.dtype)
     allowed = ROUNDING[arguments.get("dtype", "float32")]
-    np.testing.assert_allclose(numbers(found), numbers(expected), rtol=allowed, atol=allowed)
+    np.testing.assert_allclose(numbers(actual), numbers(expected), rtol=allowed, atol=allowed)
     for mine, other in zip(ours.weights, theirs.weights, strict=True):
         np.testing.assert_allclose(numbers(mine), numbers(other), rtol=allowed, atol=allowed, err_msg=mine.path)
 
@@ -54,16 +54,16 @@ def test_values_and_moving_statistics_are_keras_s(arguments, training):
 def test_the_way_back(gradient, training):
     """Also through the mean and the variance, where they are the batch's."""
     with keras.StatelessScope():  # where JAX may take a gradient of what moves statistics
-        found, expected = (gradient(layer, IMAGES, ALONG, training=training) for layer in both())
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        actual, expected = (gradient(layer, IMAGES, ALONG, training=training) for layer in both())
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_definition():
     ours, _ = both(epsilon=0.25, momentum=0.5)
     gamma, beta, moving_mean, moving_variance = ours.get_weights()
-    found = numbers(ours(IMAGES, training=True))
+    actual = numbers(ours(IMAGES, training=True))
     mean, variance = IMAGES.mean((0, 1, 2)), IMAGES.var((0, 1, 2))  # divided by the count, not the count less one
-    np.testing.assert_allclose(found, (IMAGES - mean) / np.sqrt(variance + 0.25) * gamma + beta, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(actual, (IMAGES - mean) / np.sqrt(variance + 0.25) * gamma + beta, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(numbers(ours.moving_mean), (moving_mean + mean) / 2, rtol=1e-5)
     np.testing.assert_allclose(numbers(ours.moving_variance), (moving_variance + variance) / 2, rtol=1e-5)
 

@@ -13,19 +13,19 @@ EACH = [0.03, 0.605, 0]
     "labels", [[0, 1, 0], [[0], [1], [0]], np.eye(3)[[0, 1, 0]], np.eye(3, dtype="float32")[[0, 1, 0]]]
 )
 def test_by_hand(labels):
-    found = keras.ops.convert_to_numpy(CapsuleMarginLoss(reduction=None)(np.array(labels), LENGTHS))
-    np.testing.assert_allclose(found, EACH, atol=1e-7)
+    actual = keras.ops.convert_to_numpy(CapsuleMarginLoss(reduction=None)(np.array(labels), LENGTHS))
+    np.testing.assert_allclose(actual, EACH, atol=1e-7)
     assert float(CapsuleMarginLoss()(np.array(labels), LENGTHS)) == pytest.approx(0.635 / 3)
 
 
 def test_two_classes_in_one_image():
-    found = CapsuleMarginLoss()(np.array([[1, 1, 0]]), LENGTHS[:1])
-    assert float(found) == pytest.approx(0.1**2 + 0.6**2)
+    actual = CapsuleMarginLoss()(np.array([[1, 1, 0]]), LENGTHS[:1])
+    assert float(actual) == pytest.approx(0.1**2 + 0.6**2)
 
 
 def test_other_margins():
-    found = CapsuleMarginLoss(0.6, 0.2, 2)(np.array([1]), LENGTHS[:1])
-    assert float(found) == pytest.approx(0.3**2 + 2 * 0.6**2)
+    actual = CapsuleMarginLoss(0.6, 0.2, 2)(np.array([1]), LENGTHS[:1])
+    assert float(actual) == pytest.approx(0.3**2 + 2 * 0.6**2)
 
 
 @pytest.mark.parametrize("labels", [np.array([0, 1, 0]), np.array([[0], [1], [0]]), np.eye(3)[[0, 1, 0]]])

@@ -106,8 +106,8 @@ def test_primary_capsules_of_any_size_of_image():
 
 
 def test_lengths_by_hand():
-    found = numbers(CapsuleLengths(), np.array([[[3, 4], [0, 0], [-0.5, 0]]], "float32"))
-    np.testing.assert_allclose(found, [[5, 0, 0.5]])
+    actual = numbers(CapsuleLengths(), np.array([[[3, 4], [0, 0], [-0.5, 0]]], "float32"))
+    np.testing.assert_allclose(actual, [[5, 0, 0.5]])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -117,8 +117,8 @@ def test_capsules_of_length_zero(layer, dtype, gradient):
 
 
 def test_long_and_short_capsules_in_half_precision():
-    found = numbers(CapsuleLengths(dtype="float16"), np.array([[[3000, 4000], [3e-4, 4e-4]]], "float16"))
-    np.testing.assert_allclose(found, [[5000, 5e-4]], rtol=2e-3)
+    actual = numbers(CapsuleLengths(dtype="float16"), np.array([[[3000, 4000], [3e-4, 4e-4]]], "float16"))
+    np.testing.assert_allclose(actual, [[5000, 5e-4]], rtol=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_the_decoder_sees_one_capsule(labels, expected):
     layer = CapsuleDecoder((2, 2, 1), [4])
     layer.build(capsules.shape)
     layer.set_weights([np.eye(4), np.zeros(4)] * 2)
-    found = numbers(layer, capsules) if labels is None else numbers(layer, capsules, np.array(labels))
-    np.testing.assert_allclose(found, np.reshape(expected, (1, 2, 2, 1)), rtol=1e-5)
+    actual = numbers(layer, capsules) if labels is None else numbers(layer, capsules, np.array(labels))
+    np.testing.assert_allclose(actual, np.reshape(expected, (1, 2, 2, 1)), rtol=1e-5)
 
 
 def test_the_gradient_reaches_the_seen_capsule_alone(gradient):
@@ -173,12 +173,12 @@ def test_a_network_with_its_decoder_saves(tmp_path):
     model = keras.Model([image, label], [CapsuleLengths()(capsules), CapsuleDecoder((8, 8, 1), (6,))(capsules, label)])
     model.save(tmp_path / "model.keras")
     inputs = [normal(2, 8, 8, 1), np.array([2, 0])]
-    for found, expected in zip(
+    for actual, expected in zip(
         keras.models.load_model(tmp_path / "model.keras").predict(inputs, verbose=0),
         model.predict(inputs, verbose=0),
         strict=True,
     ):
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 def test_other_labels_are_refused():

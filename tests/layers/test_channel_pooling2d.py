@@ -27,9 +27,9 @@ def test_equals_a_loop(kind, pool_size, strides, data_format):
     axis = -1 if data_format == "channels_last" else 1
     layer = ChannelPooling2D(pool_size, strides, data_format=data_format, **arguments)
     given = np.moveaxis(images, -1, axis)
-    found = keras.ops.convert_to_numpy(layer(given))
-    np.testing.assert_allclose(np.moveaxis(found, axis, -1), expected, rtol=1e-5, atol=1e-6)
-    assert layer.compute_output_shape((None, *given.shape[1:])) == (None, *found.shape[1:])
+    actual = keras.ops.convert_to_numpy(layer(given))
+    np.testing.assert_allclose(np.moveaxis(actual, axis, -1), expected, rtol=1e-5, atol=1e-6)
+    assert layer.compute_output_shape((None, *given.shape[1:])) == (None, *actual.shape[1:])
 
 
 def test_zeros_have_slope_zero(gradient):
@@ -40,13 +40,13 @@ def test_zeros_have_slope_zero(gradient):
 
 
 def test_large_half_precision_numbers_do_not_overflow():
-    found = ChannelPooling2D(4, mode="lp", dtype="float16")(np.full((1, 1, 1, 4), 3000, "float16"))
-    assert keras.ops.convert_to_numpy(found).item() == 6000
+    actual = ChannelPooling2D(4, mode="lp", dtype="float16")(np.full((1, 1, 1, 4), 3000, "float16"))
+    assert keras.ops.convert_to_numpy(actual).item() == 6000
 
 
 def test_maxout_by_hand():
-    found = Maxout(3)(np.array([[1, 5, 2, -4, -6, -5]], "float32"))
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(found), [[5, -4]])
+    actual = Maxout(3)(np.array([[1, 5, 2, -4, -6, -5]], "float32"))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(actual), [[5, -4]])
 
 
 @pytest.mark.parametrize(("axis", "shape"), [(-1, (2, 3, 4, 6)), (1, (2, 6, 4, 5)), (2, (2, 3, 6)), (-2, (2, 3, 6, 1))])

@@ -28,9 +28,9 @@ def test_squeeze_excite_is_that_of_torch(data_format):
     x = torch.tensor(images)
     hidden = torch.relu(torch.nn.functional.adaptive_avg_pool2d(x, 1)[:, :, 0, 0] @ k1 + b1)
     expected = (x * torch.sigmoid(hidden @ k2 + b2)[:, :, None, None]).numpy()
-    found = numbers(layer, given)
-    found = found if data_format == "channels_first" else found.transpose(0, 3, 1, 2)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    actual = numbers(layer, given)
+    actual = actual if data_format == "channels_first" else actual.transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_parameters_of_se_resnet_50():
@@ -56,13 +56,13 @@ def test_shuffle_is_that_of_torch(groups, data_format):
     images = normal(2, 6, 3, 4)
     expected = torch.nn.functional.channel_shuffle(torch.tensor(images), groups).numpy()
     order = (0, 1, 2, 3) if data_format == "channels_first" else (0, 2, 3, 1)
-    found = numbers(ChannelShuffle(groups, data_format), images.transpose(order))
-    np.testing.assert_array_equal(found, expected.transpose(order))
+    actual = numbers(ChannelShuffle(groups, data_format), images.transpose(order))
+    np.testing.assert_array_equal(actual, expected.transpose(order))
 
 
 def test_shuffle_by_hand():
-    found = numbers(ChannelShuffle(2, "channels_last"), np.array([1, 2, 3, 10, 20, 30]).reshape(1, 1, 1, 6))
-    np.testing.assert_array_equal(found.ravel(), [1, 10, 2, 20, 3, 30])
+    actual = numbers(ChannelShuffle(2, "channels_last"), np.array([1, 2, 3, 10, 20, 30]).reshape(1, 1, 1, 6))
+    np.testing.assert_array_equal(actual.ravel(), [1, 10, 2, 20, 3, 30])
 
 
 @pytest.mark.parametrize("layer", [SqueezeExcite(2), ChannelShuffle(2)])

@@ -40,19 +40,19 @@ class TestDumoulinAndVisin:
         np.testing.assert_allclose(convolve(PICTURE, KERNEL), [[12, 12, 17], [10, 17, 19], [9, 6, 14]], rtol=1e-6)
 
     def test_figure_1_2_with_padding_and_a_stride(self):
-        found = convolve(PICTURE, KERNEL, strides=2, padding=1)
-        np.testing.assert_allclose(found, [[6, 17, 3], [8, 17, 13], [6, 4, 4]], rtol=1e-6)
+        actual = convolve(PICTURE, KERNEL, strides=2, padding=1)
+        np.testing.assert_allclose(actual, [[6, 17, 3], [8, 17, 13], [6, 4, 4]], rtol=1e-6)
 
     def test_figure_1_3_two_maps_to_three(self):
         """Each input map is correlated with its own kernel; the results are added to a map of the output."""
         images = integers(1, 5, 5, 2)
         layer = filled(Conv2D(3, 3), images.shape)
         kernel, bias = layer.get_weights()
-        found = keras.ops.convert_to_numpy(layer(images))[0]
+        actual = keras.ops.convert_to_numpy(layer(images))[0]
         for output in range(3):
             first = correlate2d(images[0, :, :, 0], kernel[:, :, 0, output], "valid")
             second = correlate2d(images[0, :, :, 1], kernel[:, :, 1, output], "valid")
-            np.testing.assert_allclose(found[:, :, output], first + second + bias[output], rtol=1e-5)
+            np.testing.assert_allclose(actual[:, :, output], first + second + bias[output], rtol=1e-5)
 
     def test_figure_1_5_average_pooling(self):
         expected = [[1.7, 1.7, 1.7], [1.0, 1.2, 1.8], [1.1, 0.8, 1.3]]
@@ -75,10 +75,10 @@ class TestDumoulinAndVisin:
     )
     def test_arithmetic_figure(self, size, kernel_size, strides, padding, cells, output):
         picture, kernel = integers(size, size), integers(kernel_size, kernel_size)
-        found = convolve(picture, kernel, strides=strides, padding=padding)
-        assert found.shape == (output, output)
+        actual = convolve(picture, kernel, strides=strides, padding=padding)
+        assert actual.shape == (output, output)
         expected = correlate2d(np.pad(picture, cells), kernel, "valid")[::strides, ::strides]
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -129,16 +129,16 @@ class TestOneByOne:
         kernel, bias = layer.get_weights()
         dense.set_weights([kernel[0, 0], bias])
         assert layer.count_params() == dense.count_params() == 6 * 5 + 5
-        found, expected = (keras.ops.convert_to_numpy(each(images)) for each in (layer, dense))
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        actual, expected = (keras.ops.convert_to_numpy(each(images)) for each in (layer, dense))
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 class TestARow:
     def test_the_convolution_of_a_shifted_row_is_the_shifted_convolution(self):
-        found = convolve([[0, 0, 1, 2, 3, 0, 0, 0]], [[1, 0, -1]], padding="half")
-        np.testing.assert_array_equal(found, [[0, -1, -2, -2, 2, 3, 0, 0]])
-        found = convolve([[0, 0, 0, 0, 1, 2, 3, 0]], [[1, 0, -1]], padding="half")
-        np.testing.assert_array_equal(found, [[0, 0, 0, -1, -2, -2, 2, 3]])
+        actual = convolve([[0, 0, 1, 2, 3, 0, 0, 0]], [[1, 0, -1]], padding="half")
+        np.testing.assert_array_equal(actual, [[0, -1, -2, -2, 2, 3, 0, 0]])
+        actual = convolve([[0, 0, 0, 0, 1, 2, 3, 0]], [[1, 0, -1]], padding="half")
+        np.testing.assert_array_equal(actual, [[0, 0, 0, -1, -2, -2, 2, 3]])
 
     def test_half_of_the_maxima_of_a_shifted_row_are_the_same(self):
         """Goodfellow, Bengio & Courville 2016, figure 9.8: four detectors of a longer row, and their pools."""

@@ -118,8 +118,8 @@ def test_a_padded_shortcut_takes_every_second_cell_and_adds_maps_of_zeros():
 
 def test_a_projected_shortcut_is_a_1x1_convolution():
     layer = Residual(Conv2D(3, 1, 2, kernel_initializer="zeros"), "projection", kernel_initializer="ones")
-    found = numpy(layer(PICTURE))
-    np.testing.assert_array_equal(found, np.repeat(PICTURE[:, ::2, ::2], 3, -1))
+    actual = numpy(layer(PICTURE))
+    np.testing.assert_array_equal(actual, np.repeat(PICTURE[:, ::2, ::2], 3, -1))
     assert [weight.path.rpartition("/")[2] for weight in layer.shortcut.weights] == ["kernel"]
 
 

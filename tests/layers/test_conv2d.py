@@ -78,8 +78,8 @@ def test_equals_a_loop(size, kernel_size, steps, padding, groups, mode):
     )
     kernel, bias = layer.get_weights()
     expected = loop_conv(images, kernel, bias, strides, padding, dilation, groups, mode)
-    found = keras.ops.convert_to_numpy(layer(images))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    actual = keras.ops.convert_to_numpy(layer(images))
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
     assert layer.compute_output_shape(images.shape) == expected.shape
 
 
@@ -135,8 +135,8 @@ def test_values_and_gradient_are_those_of_torch(mode, strides, gradient):
     weights = rng.normal(size=y.shape).astype("float32")
     (slope,) = torch.autograd.grad((y * torch.tensor(weights)).sum(), x)
 
-    found = keras.ops.convert_to_numpy(layer(images))
-    np.testing.assert_allclose(found, y.detach().numpy().transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5)
+    actual = keras.ops.convert_to_numpy(layer(images))
+    np.testing.assert_allclose(actual, y.detach().numpy().transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
         gradient(layer, images, weights.transpose(0, 2, 3, 1)),
         slope.numpy().transpose(0, 2, 3, 1),
@@ -164,8 +164,8 @@ def test_numbers_are_those_of_torch(kernel_size, strides, padding, data_format):
         torch.tensor(bias),
         stride=strides,
     ).numpy()
-    found = keras.ops.convert_to_numpy(layer(given))
-    np.testing.assert_allclose(found.transpose(0, 3, 1, 2) if last else found, expected, rtol=1e-4, atol=1e-5)
+    actual = keras.ops.convert_to_numpy(layer(given))
+    np.testing.assert_allclose(actual.transpose(0, 3, 1, 2) if last else actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_circular_padding_commutes_with_shifts():
@@ -184,10 +184,10 @@ def test_any_size_of_image(mode, strides):
     assert outputs.shape == (None, None, None, 1)
     model = keras.Model(inputs, outputs)
     for side in (3, 5):
-        found = model.predict(np.ones((2, side, side, 1), "float32"), verbose=0)
+        actual = model.predict(np.ones((2, side, side, 1), "float32"), verbose=0)
         expected = {1: side, 2: (side + 1) // 2}[strides]
-        assert found.shape == (2, expected, expected, 1)
-        assert found[0, 0, 0, 0] == (4 if mode == "zeros" else 9)
+        assert actual.shape == (2, expected, expected, 1)
+        assert actual[0, 0, 0, 0] == (4 if mode == "zeros" else 9)
 
 
 @pytest.mark.parametrize(

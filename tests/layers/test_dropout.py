@@ -23,10 +23,10 @@ def test_in_use_nothing_happens():
 
 @pytest.mark.parametrize("rate", [0.002, 0.2, 0.5, 0.7])
 def test_as_many_are_dropped_as_the_rate_says(rate):
-    found = run(Dropout(rate, seed=0), ONES)
+    actual = run(Dropout(rate, seed=0), ONES)
     least, most = binom.interval(1 - 1e-6, ONES.size, rate)
-    assert least <= (found == 0).sum() <= most
-    np.testing.assert_allclose(found[found != 0], 1 / (1 - rate), rtol=2e-5)
+    assert least <= (actual == 0).sum() <= most
+    np.testing.assert_allclose(actual[actual != 0], 1 / (1 - rate), rtol=2e-5)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the others go Keras's way")
@@ -34,10 +34,10 @@ def test_as_many_are_dropped_as_the_rate_says(rate):
 def test_half_precision_drops_as_many(dtype):
     """Keras's own drops 26 of 128 in bfloat16, which is outside this interval."""
     layer = Dropout(0.2, seed=0, dtype=dtype)
-    found = layer(keras.ops.ones((1000, 30, 64), dtype), training=True)
-    assert keras.backend.standardize_dtype(found.dtype) == dtype
+    actual = layer(keras.ops.ones((1000, 30, 64), dtype), training=True)
+    assert keras.backend.standardize_dtype(actual.dtype) == dtype
     least, most = binom.interval(1 - 1e-6, 1000 * 30 * 64, 0.2)
-    assert least <= (numbers(found) == 0).sum() <= most
+    assert least <= (numbers(actual) == 0).sum() <= most
 
 
 def test_neighbours_rows_and_steps_are_drawn_apart():
@@ -58,8 +58,8 @@ def test_what_was_dropped_has_no_slope(gradient):
 
 
 def test_a_noise_shape_drops_whole_maps():
-    found = run(Dropout(0.5, noise_shape=(None, 1, 7), seed=1), ONES)
-    np.testing.assert_array_equal(found, np.broadcast_to(found[:, :1], found.shape))
+    actual = run(Dropout(0.5, noise_shape=(None, 1, 7), seed=1), ONES)
+    np.testing.assert_array_equal(actual, np.broadcast_to(actual[:, :1], actual.shape))
 
 
 @pytest.mark.parametrize("shape", [(5,), (0, 3), (1, 1)])
@@ -71,9 +71,9 @@ def test_any_shape(shape):
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the others go Keras's way")
 def test_more_random_bits_than_an_int32_counts():
     """2²⁷ values of 16 bits each, 1.5 GB in all."""
-    found = Dropout(0.3, seed=0, dtype="bfloat16")(keras.ops.ones((2**27,), "bfloat16"), training=True)
+    actual = Dropout(0.3, seed=0, dtype="bfloat16")(keras.ops.ones((2**27,), "bfloat16"), training=True)
     least, most = binom.interval(1 - 1e-6, 2**27, 0.3)
-    assert least <= 2**27 - int(keras.ops.count_nonzero(found)) <= most
+    assert least <= 2**27 - int(keras.ops.count_nonzero(actual)) <= most
 
 
 @pytest.mark.parametrize("rate", [1 - 1e-9, 1e-9])

@@ -10,11 +10,11 @@ def cuts_and_maxima(layer, rows, columns):
     noise = np.random.default_rng(0).normal(size=(rows, columns))
     y, x = np.indices((rows, columns))
     images = np.stack([y, x, noise], -1)[None].astype("float32")
-    found = keras.ops.convert_to_numpy(layer(images))[0]
-    bottoms, rights = found[:, 0, 0].astype(int), found[0, :, 1].astype(int)
-    assert np.all(found[..., 0] == bottoms[:, None])
-    assert np.all(found[..., 1] == rights)
-    return bottoms, rights, noise.astype("float32"), found[..., 2]
+    actual = keras.ops.convert_to_numpy(layer(images))[0]
+    bottoms, rights = actual[:, 0, 0].astype(int), actual[0, :, 1].astype(int)
+    assert np.all(actual[..., 0] == bottoms[:, None])
+    assert np.all(actual[..., 1] == rights)
+    return bottoms, rights, noise.astype("float32"), actual[..., 2]
 
 
 @pytest.mark.parametrize("pseudo_random", [True, False])
@@ -51,15 +51,15 @@ def test_pseudo_random_cuts_are_those_of_the_formula():
     a = 7 / 5
     edges = {tuple(np.ceil(a * (np.arange(1, 6) + u)) - np.ceil(a * u)) for u in np.linspace(0.001, 0.999, 500)}
     layer = FractionalMaxPooling2D((a, 1), pseudo_random=True, seed=0)
-    found = {tuple(cuts_and_maxima(layer, 7, 1)[0] + 1.0) for _ in range(60)}
-    assert found == edges
+    actual = {tuple(cuts_and_maxima(layer, 7, 1)[0] + 1.0) for _ in range(60)}
+    assert actual == edges
 
 
 def test_random_cuts_are_all_orders_of_the_sizes():
     layer = FractionalMaxPooling2D((7 / 5, 1), seed=0)
-    found = {tuple(np.diff([-1, *cuts_and_maxima(layer, 7, 1)[0]])) for _ in range(100)}
-    assert len(found) == 10  # two twos among five
-    assert all(sorted(sizes) == [1, 1, 1, 2, 2] for sizes in found)
+    actual = {tuple(np.diff([-1, *cuts_and_maxima(layer, 7, 1)[0]])) for _ in range(100)}
+    assert len(actual) == 10  # two twos among five
+    assert all(sorted(sizes) == [1, 1, 1, 2, 2] for sizes in actual)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="its own raw operation")
@@ -79,8 +79,8 @@ def test_channels_first_is_the_same():
     last, first = (
         FractionalMaxPooling2D((1.3, 1.7), seed=2, data_format=f"channels_{order}") for order in ("last", "first")
     )
-    found = keras.ops.convert_to_numpy(first(images.transpose(0, 3, 1, 2)))
-    np.testing.assert_array_equal(found.transpose(0, 2, 3, 1), keras.ops.convert_to_numpy(last(images)))
+    actual = keras.ops.convert_to_numpy(first(images.transpose(0, 3, 1, 2)))
+    np.testing.assert_array_equal(actual.transpose(0, 2, 3, 1), keras.ops.convert_to_numpy(last(images)))
 
 
 def test_the_slope_goes_to_the_maxima(gradient):

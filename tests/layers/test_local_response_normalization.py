@@ -26,8 +26,8 @@ def test_values_and_gradient_are_those_of_torch(size, data_format, gradient):
     order = (0, 1, 2, 3) if data_format == "channels_first" else (0, 2, 3, 1)
     given = images.transpose(order)
     np.testing.assert_allclose(numbers(layer, given), y.detach().numpy().transpose(order), rtol=1e-4, atol=1e-5)
-    found = gradient(layer, given, weights.transpose(order))
-    np.testing.assert_allclose(found, slope.numpy().transpose(order), rtol=1e-3, atol=1e-4)
+    actual = gradient(layer, given, weights.transpose(order))
+    np.testing.assert_allclose(actual, slope.numpy().transpose(order), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="its own raw operation")

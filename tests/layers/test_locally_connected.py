@@ -46,8 +46,8 @@ def test_values_and_gradient_are_those_of_torch(padding, strides, data_format, g
         return values if first else values.transpose(0, 2, 3, 1)
 
     np.testing.assert_allclose(numbers(layer, given), back(y.detach().numpy()), rtol=1e-4, atol=1e-4)
-    found = gradient(layer, given, back(weights))
-    np.testing.assert_allclose(found, back(slope.numpy()), rtol=1e-4, atol=1e-4)
+    actual = gradient(layer, given, back(weights))
+    np.testing.assert_allclose(actual, back(slope.numpy()), rtol=1e-4, atol=1e-4)
     assert layer.compute_output_shape((None, *given.shape[1:])) == (None, *back(y.detach().numpy()).shape[1:])
 
 
@@ -87,8 +87,8 @@ def test_padding_and_channels_first_in_1d(padding, before, after):
     np.testing.assert_allclose(numbers(layer, steps), expected, rtol=1e-4, atol=1e-5)
     first = build(LocallyConnected1D(4, 3, 2, padding, "channels_first"), (2, 3, 6))
     first.set_weights(layer.get_weights())
-    found = numbers(first, steps.transpose(0, 2, 1)).transpose(0, 2, 1)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    actual = numbers(first, steps.transpose(0, 2, 1)).transpose(0, 2, 1)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
     assert first.compute_output_shape((None, 3, 6)) == (None, 4, expected.shape[1])
 
 

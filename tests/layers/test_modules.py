@@ -84,8 +84,8 @@ class Torch:
     def conv_norm(self, x, name, **arguments):
         return self.norm(self.conv(x, f"{name}/conv", **arguments), f"{name}/norm")
 
-    def agrees(self, expected, found):
-        np.testing.assert_allclose(numpy(found), expected.permute(0, 2, 3, 1).numpy(), rtol=1e-4, atol=1e-5)
+    def agrees(self, expected, actual):
+        np.testing.assert_allclose(numpy(actual), expected.permute(0, 2, 3, 1).numpy(), rtol=1e-4, atol=1e-5)
 
 
 # Of the paper's Table 1: channels that come in, the row's columns, its printed parameters in units of 1,024.
@@ -266,9 +266,9 @@ def test_channels_first(make):
     first = make(data_format="channels_first")
     first.build((2, 4, 6, 8))
     first.set_weights(last.get_weights())
-    found = first(x.transpose(0, 3, 1, 2))
-    assert tuple(found.shape) == first.compute_output_shape((2, 4, 6, 8))
-    np.testing.assert_allclose(numpy(found).transpose(0, 2, 3, 1), numpy(last(x)), rtol=1e-4, atol=1e-5)
+    actual = first(x.transpose(0, 3, 1, 2))
+    assert tuple(actual.shape) == first.compute_output_shape((2, 4, 6, 8))
+    np.testing.assert_allclose(numpy(actual).transpose(0, 2, 3, 1), numpy(last(x)), rtol=1e-4, atol=1e-5)
 
 
 def counting_block(columns, **arguments):
@@ -297,9 +297,9 @@ class InTraining(keras.Model):
 def draws(block, times):
     """What the block gives of as many batches in training, one number each."""
     batches = np.zeros((times, *ZERO.shape[1:]), "float32")
-    found = InTraining(block).predict(batches, batch_size=1, verbose=0)
-    assert np.all(found == found[:, :1, :1])
-    return np.round(found[:, 0, 0, 0], 3)
+    actual = InTraining(block).predict(batches, batch_size=1, verbose=0)
+    assert np.all(actual == actual[:, :1, :1])
+    return np.round(actual[:, 0, 0, 0], 3)
 
 
 def assert_shares(values, shares):

@@ -119,5 +119,5 @@ def test_within_a_tf_data_pipeline():
     tf = pytest.importorskip("tensorflow")
     layer = Normalization(mean=MEANS, variance=VARIANCES)
     layer.build((None, 4, 3, 2))
-    (found,) = tf.data.Dataset.from_tensors(IMAGES).map(layer)
-    np.testing.assert_allclose(found.numpy(), (IMAGES.astype("float32") - MEANS) / np.sqrt(VARIANCES), rtol=1e-6)
+    (actual,) = tf.data.Dataset.from_tensors(IMAGES).map(layer)
+    np.testing.assert_allclose(actual.numpy(), (IMAGES.astype("float32") - MEANS) / np.sqrt(VARIANCES), rtol=1e-6)

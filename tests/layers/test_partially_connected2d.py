@@ -48,9 +48,9 @@ def test_each_map_is_the_convolution_of_those_it_reads(data_format):
         maps.append(torch.tanh(torch.nn.functional.conv2d(padded, filters, stride=2) + float(b)))
         position += len(read)
     expected = torch.cat(maps, 1).numpy()
-    found = numbers(layer, given)
-    found = found if data_format == "channels_first" else found.transpose(0, 3, 1, 2)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    actual = numbers(layer, given)
+    actual = actual if data_format == "channels_first" else actual.transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_only_what_is_read_has_a_slope(gradient):

@@ -4,13 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from convzoo.layers import (
-    AveragePooling2D,
-    L2Pooling2D,
-    LpPooling2D,
-    MaxPooling2D,
-    WeightedAveragePooling2D,
-)
+from convzoo.layers import AveragePooling2D, L2Pooling2D, LpPooling2D, MaxPooling2D, WeightedAveragePooling2D
 
 POOLS = {
     "max": (MaxPooling2D, {}, lambda cells, _: cells.max()),
@@ -25,7 +19,7 @@ POOLS = {
     "l2": (L2Pooling2D, {}, lambda cells, _: np.linalg.norm(cells)),
     "rms": (L2Pooling2D, {"reduction": "mean"}, lambda cells, _: np.sqrt((cells**2).mean())),
 }
-WORDS = ["valid", "half", "full", "same", "ceil"]
+PADDINGS = ["valid", "half", "full", "same", "ceil"]
 
 
 def images_of(picture):
@@ -42,7 +36,7 @@ def run(layer, picture):
     st.tuples(st.integers(1, 7), st.integers(1, 7)),
     st.tuples(st.integers(1, 4), st.integers(1, 4)),
     st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    st.one_of(st.sampled_from(WORDS), st.lists(st.integers(0, 3), min_size=4, max_size=4)),
+    st.one_of(st.sampled_from(PADDINGS), st.lists(st.integers(0, 3), min_size=4, max_size=4)),
     st.booleans(),
 )
 def test_equals_a_loop(loop_pool, starts, kind, size, pool_size, strides, padding, first):
@@ -62,9 +56,9 @@ def test_equals_a_loop(loop_pool, starts, kind, size, pool_size, strides, paddin
         ]
     )
     layer = cls(pool_size, strides, padding, data_format=data_format, **arguments)
-    found = keras.ops.convert_to_numpy(layer(images.transpose(0, 3, 1, 2) if first else images))
-    found = found.transpose(0, 2, 3, 1) if first else found
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    actual = keras.ops.convert_to_numpy(layer(images.transpose(0, 3, 1, 2) if first else images))
+    actual = actual.transpose(0, 2, 3, 1) if first else actual
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -72,7 +66,7 @@ def test_equals_a_loop(loop_pool, starts, kind, size, pool_size, strides, paddin
     st.tuples(st.integers(1, 7), st.integers(1, 7)),
     st.tuples(st.integers(1, 4), st.integers(1, 4)),
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    st.sampled_from(WORDS),
+    st.sampled_from(PADDINGS),
 )
 def test_weighted_average_equals_a_loop(loop_pool, size, pool_size, strides, padding):
     if padding in ("valid", "half", "ceil"):
@@ -248,21 +242,21 @@ def test_half_precision_is_that_of_its_own_rounding(cls, dtype):
     """A window of 121 cells: summed in half precision it would be off by percents."""
     images = keras.ops.cast(np.random.default_rng(0).uniform(0.5, 1, size=(1, 11, 11, 1)), dtype)
     exact = cls(11, dtype="float32")(keras.ops.cast(images, "float32"))
-    found = cls(11, dtype=dtype)(images)
-    assert keras.backend.standardize_dtype(found.dtype) == dtype
-    assert keras.ops.convert_to_numpy(keras.ops.cast(found, "float32")) == pytest.approx(
+    actual = cls(11, dtype=dtype)(images)
+    assert keras.backend.standardize_dtype(actual.dtype) == dtype
+    assert keras.ops.convert_to_numpy(keras.ops.cast(actual, "float32")) == pytest.approx(
         keras.ops.convert_to_numpy(exact), rel=2**-8 if dtype == "bfloat16" else 2**-11
     )
 
 
 def test_large_half_precision_numbers_do_not_overflow():
-    found = L2Pooling2D(2, dtype="float16")(np.full((1, 2, 2, 1), 3000, "float16"))
-    assert keras.ops.convert_to_numpy(found).item() == 6000
+    actual = L2Pooling2D(2, dtype="float16")(np.full((1, 2, 2, 1), 3000, "float16"))
+    assert keras.ops.convert_to_numpy(actual).item() == 6000
 
 
 def test_max_pools_half_precision_borders():
-    found = MaxPooling2D(3, 2, 1, dtype="float16")(np.full((1, 4, 4, 1), -5, "float16"))
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(found), np.full((1, 2, 2, 1), -5))
+    actual = MaxPooling2D(3, 2, 1, dtype="float16")(np.full((1, 4, 4, 1), -5, "float16"))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(actual), np.full((1, 2, 2, 1), -5))
 
 
 @pytest.mark.parametrize("cls", [MaxPooling2D, AveragePooling2D, L2Pooling2D, WeightedAveragePooling2D])
@@ -291,8 +285,8 @@ class TestEveryPool:
             cls(3, 2, padding)(keras.Input((None, None, 2)))
 
     def test_an_integer_image(self, cls):
-        found = cls(2)(np.full((1, 2, 2, 1), 4, "uint8"))
-        assert keras.ops.convert_to_numpy(found).item() == pytest.approx(8 if cls is L2Pooling2D else 4)
+        actual = cls(2)(np.full((1, 2, 2, 1), 4, "uint8"))
+        assert keras.ops.convert_to_numpy(actual).item() == pytest.approx(8 if cls is L2Pooling2D else 4)
 
     def test_image_smaller_than_the_window(self, cls):
         layer = cls(3)

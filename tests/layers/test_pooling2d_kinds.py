@@ -17,7 +17,7 @@ from convzoo.layers import (
     TrainableSubsampling2D,
 )
 
-WORDS = ["valid", "half", "full", "same", "ceil"]
+PADDINGS = ["valid", "half", "full", "same", "ceil"]
 ALL = [
     StochasticPooling2D,
     MixedPooling2D,
@@ -44,7 +44,7 @@ windows = (
     st.tuples(st.integers(1, 7), st.integers(1, 7)),
     st.tuples(st.integers(1, 4), st.integers(1, 4)),
     st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    st.sampled_from(WORDS),
+    st.sampled_from(PADDINGS),
 )
 
 
@@ -74,9 +74,9 @@ class TestStochastic:
     def test_draws_as_often_as_the_paper_says(self):
         """The window of its figure 1: 1.6 and 2.4 among zeros, drawn with 0.4 and 0.6."""
         picture = np.tile([[0, 0, 0], [0, 2.4, 0], [1.6, 0, -3]], (50, 60))
-        found = run(StochasticPooling2D(3, seed=0), picture, training=True)
-        assert set(np.unique(found)) == set(np.float32([1.6, 2.4]))
-        assert abs((found == np.float32(2.4)).mean() - 0.6) < 4 * (0.24 / found.size) ** 0.5
+        actual = run(StochasticPooling2D(3, seed=0), picture, training=True)
+        assert set(np.unique(actual)) == set(np.float32([1.6, 2.4]))
+        assert abs((actual == np.float32(2.4)).mean() - 0.6) < 4 * (0.24 / actual.size) ** 0.5
         np.testing.assert_allclose(run(StochasticPooling2D(3), picture), 0.4 * 1.6 + 0.6 * 2.4, rtol=1e-5)
 
     @settings(max_examples=15, deadline=None, derandomize=True)
@@ -97,11 +97,11 @@ class TestStochastic:
         np.testing.assert_allclose(draws.mean((0, 3)), run(layer, picture), atol=4 * draws.std() / 100)
 
     def test_channels_and_images_are_drawn_apart(self):
-        found = numbers(
+        actual = numbers(
             StochasticPooling2D(2, seed=0), np.tile(np.abs(normal(1, 8, 8, 1)), (2, 1, 1, 2)), training=True
         )
-        assert np.any(found[0] != found[1])
-        assert np.any(found[..., 0] != found[..., 1])
+        assert np.any(actual[0] != actual[1])
+        assert np.any(actual[..., 0] != actual[..., 1])
 
     def test_the_slope_goes_to_the_drawn_cell(self, gradient):
         class Training(StochasticPooling2D):
@@ -210,10 +210,10 @@ class TestBlur:
         expected = torch_blur(images, taps, strides, amounts)
         layer = BlurPooling2D(taps, strides, padding, data_format=data_format)
         if data_format == "channels_last":
-            found = numbers(layer, images)
+            actual = numbers(layer, images)
         else:
-            found = numbers(layer, images.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+            actual = numbers(layer, images.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
     def test_row_by_hand(self):
         """1 2 3 mirrored by one: 2 1 2 3 2."""
@@ -241,7 +241,7 @@ class TestBlur:
         assert layer.same_as == same_as
         if same_as:
             picture = normal(5, 6)
-            other = AveragePooling2D(layer.pool_size)
+            other = AveragePooling2D(layer.pool_size, layer.strides)
             np.testing.assert_allclose(run(layer, picture), run(other, picture), rtol=1e-5, atol=1e-6)
 
 
@@ -255,8 +255,8 @@ class TestMaxBlur:
         largest = torch.nn.functional.max_pool2d(torch.tensor(images.transpose(0, 3, 1, 2)), 2, 1)
         amounts = (before, after, before, after)
         expected = torch_blur(largest.numpy().transpose(0, 2, 3, 1), (blur_size, blur_size), strides, amounts)
-        found = numbers(MaxBlurPooling2D(2, strides, blur_size=blur_size), images)
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        actual = numbers(MaxBlurPooling2D(2, strides, blur_size=blur_size), images)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
     @settings(max_examples=15, deadline=None, derandomize=True)
     @given(*windows)
@@ -302,23 +302,23 @@ class TestPolyphase:
         layer = AdaptivePolyphasePooling2D(pool_size, strides, padding)
         possible = rolls(numbers(layer, images)[0])
         for shift in np.ndindex(size):
-            found = numbers(layer, np.roll(images, shift, (1, 2)))[0]
-            assert any(np.array_equal(found, roll) for roll in possible), shift
+            actual = numbers(layer, np.roll(images, shift, (1, 2)))[0]
+            assert any(np.array_equal(actual, roll) for roll in possible), shift
 
     def test_the_max_pool_has_not_this_property(self):
         images = normal(1, 8, 8, 3)
         possible = rolls(numbers(MaxPooling2D(2), images)[0])
-        found = numbers(MaxPooling2D(2), np.roll(images, 1, 1))[0]
-        assert not any(np.array_equal(found, roll) for roll in possible)
+        actual = numbers(MaxPooling2D(2), np.roll(images, 1, 1))[0]
+        assert not any(np.array_equal(actual, roll) for roll in possible)
 
     @settings(max_examples=25, deadline=None, derandomize=True)
     @given(*windows)
     def test_equals_a_loop(self, starts, size, pool_size, strides, padding):
         assume_that_a_window_fits(size, pool_size, padding)
         images = normal(2, *size, 2)
-        found = numbers(AdaptivePolyphasePooling2D(pool_size, strides, padding), images)
+        actual = numbers(AdaptivePolyphasePooling2D(pool_size, strides, padding), images)
         tops, lefts = (starts(padding, n, k, s) for n, k, s in zip(size, pool_size, strides, strict=True))
-        for image, given_back in zip(images, found, strict=True):
+        for image, given_back in zip(images, actual, strict=True):
             best, largest = None, -1.0
             for dy, dx in np.ndindex(strides):
                 grid = np.empty((len(tops), len(lefts), 2))
@@ -351,7 +351,7 @@ class TestPolyphase:
 
 @pytest.mark.parametrize("cls", ALL)
 class TestEveryKind:
-    @pytest.mark.parametrize("padding", [*WORDS, 1, ((0, 1), (1, 0))])
+    @pytest.mark.parametrize("padding", [*PADDINGS, 1, ((0, 1), (1, 0))])
     @pytest.mark.parametrize("side", [5, 6])
     def test_shape_is_that_of_the_max_pool(self, cls, padding, side):
         images = normal(2, side, side + 2, 3)
@@ -384,10 +384,10 @@ class TestEveryKind:
     def test_half_precision_is_that_of_its_own_rounding(self, cls, dtype):
         images = keras.ops.cast(np.random.default_rng(0).uniform(0.5, 1, size=(1, 11, 11, 1)), dtype)
         exact = cls(11, dtype="float32")(keras.ops.cast(images, "float32"))
-        found = keras.ops.cast(cls(11, dtype=dtype)(images), "float32")
+        actual = keras.ops.cast(cls(11, dtype=dtype)(images), "float32")
         rounding = 2**-8 if dtype == "bfloat16" else 2**-11
         np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(found), keras.ops.convert_to_numpy(exact), rtol=2 * rounding
+            keras.ops.convert_to_numpy(actual), keras.ops.convert_to_numpy(exact), rtol=2 * rounding
         )
 
     def test_image_smaller_than_the_window(self, cls):

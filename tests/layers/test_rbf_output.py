@@ -13,8 +13,8 @@ def normal(*shape):
 def test_scores_are_negative_squared_distances():
     centers, values = np.sign(normal(10, 12, 7)), normal(5, 84)
     layer = RBFOutput(centers)
-    found = keras.ops.convert_to_numpy(layer(values))
-    np.testing.assert_allclose(found, -cdist(values, centers.reshape(10, 84), "sqeuclidean"), rtol=1e-4)
+    actual = keras.ops.convert_to_numpy(layer(values))
+    np.testing.assert_allclose(actual, -cdist(values, centers.reshape(10, 84), "sqeuclidean"), rtol=1e-4)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(centers.reshape(10, 84))).diagonal(), 0)
 
 
@@ -29,8 +29,8 @@ def test_numbers_of_lenet_5():
 def test_centers_may_be_drawn():
     layer = RBFOutput(["#.\n.#", "## .."], scale=0.5)
     np.testing.assert_array_equal(layer.get_config()["centers"], [[1, -1, -1, 1], [1, 1, -1, -1]])
-    found = layer(np.array([[1, -1, -1, 1]], "float32"))
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), [[0, -4]])
+    actual = layer(np.array([[1, -1, -1, 1]], "float32"))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(actual), [[0, -4]])
 
 
 def test_images_are_flattened():

@@ -23,17 +23,17 @@ def test_other_numbers():
 
 def test_squash_by_hand():
     """A length of 5 becomes 25 / 26, a length of 1 a half."""
-    found = numbers(Squash(), [[3, 4], [0, -1], [0, 0]])
-    np.testing.assert_allclose(found, [[0.6 * 25 / 26, 0.8 * 25 / 26], [0, -0.5], [0, 0]], rtol=1e-6)
+    actual = numbers(Squash(), [[3, 4], [0, -1], [0, 0]])
+    np.testing.assert_allclose(actual, [[0.6 * 25 / 26, 0.8 * 25 / 26], [0, -0.5], [0, 0]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("axis", [1, 2, -1, -2])
 def test_squash_of_any_axis(axis):
     values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
     lengths = np.linalg.norm(values, axis=axis)
-    found = numbers(Squash(axis), values)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=axis), lengths**2 / (1 + lengths**2), rtol=1e-5)
-    cosine = (found * values).sum(axis) / lengths / np.linalg.norm(found, axis=axis)
+    actual = numbers(Squash(axis), values)
+    np.testing.assert_allclose(np.linalg.norm(actual, axis=axis), lengths**2 / (1 + lengths**2), rtol=1e-5)
+    cosine = (actual * values).sum(axis) / lengths / np.linalg.norm(actual, axis=axis)
     np.testing.assert_allclose(cosine, 1, rtol=1e-5)
 
 
@@ -43,8 +43,8 @@ def test_a_capsule_of_length_zero(dtype, gradient):
 
 
 def test_long_capsules_in_half_precision():
-    found = keras.ops.convert_to_numpy(Squash(dtype="float16")(np.full((1, 4), 3000, "float16")))
-    np.testing.assert_allclose(found, 0.5)
+    actual = keras.ops.convert_to_numpy(Squash(dtype="float16")(np.full((1, 4), 3000, "float16")))
+    np.testing.assert_allclose(actual, 0.5)
 
 
 @pytest.mark.parametrize(

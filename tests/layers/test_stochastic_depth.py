@@ -17,10 +17,10 @@ def test_in_use_nothing_happens():
 
 
 def test_rows_are_dropped_as_a_whole_and_apart():
-    found = run(StochasticDepth(0.2, "row", seed=0), ONES, training=True)
-    first = found[:, :1, :1]
-    np.testing.assert_array_equal(found, np.broadcast_to(first, found.shape))
-    assert set(np.unique(found)) == {0, np.float32(1.25)}
+    actual = run(StochasticDepth(0.2, "row", seed=0), ONES, training=True)
+    first = actual[:, :1, :1]
+    np.testing.assert_array_equal(actual, np.broadcast_to(first, actual.shape))
+    assert set(np.unique(actual)) == {0, np.float32(1.25)}
     assert abs((first == 0).mean() - 0.2) < 4 * (0.16 / 2000) ** 0.5
 
 

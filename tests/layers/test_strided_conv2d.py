@@ -34,8 +34,8 @@ def test_picture_by_hand():
     """Sums of 3x3 windows; "ceil" adds one whose last column is zeros."""
     images = np.array([[1, 2, 3, 4], [5, 6, 7, -8], [9, 10, 11, -12]], "float32").reshape(1, 3, 4, 1)
     layer = StridedConv2D(3, (1, 2), "ceil", filters=1, kernel_initializer="ones")
-    found = keras.ops.convert_to_numpy(layer(images))[0, :, :, 0]
-    np.testing.assert_array_equal(found, [[54, 5]])
+    actual = keras.ops.convert_to_numpy(layer(images))[0, :, :, 0]
+    np.testing.assert_array_equal(actual, [[54, 5]])
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,9 @@ def test_by_hand():
 @pytest.mark.parametrize("kernel_size", [2, (3, 2)])
 def test_patches_are_white(pictures, kernel_size):
     size = 12 if kernel_size == 2 else 18
-    found = run(adapted(pictures, kernel_size, epsilon=1e-9), pictures)
-    np.testing.assert_array_equal(found[..., size:], -found[..., :size])
-    covariance = np.cov(found[..., :size].reshape(-1, size), rowvar=False, bias=True)
+    actual = run(adapted(pictures, kernel_size, epsilon=1e-9), pictures)
+    np.testing.assert_array_equal(actual[..., size:], -actual[..., :size])
+    covariance = np.cov(actual[..., :size].reshape(-1, size), rowvar=False, bias=True)
     np.testing.assert_allclose(covariance, np.eye(size), atol=1e-3)
 
 
@@ -45,8 +45,8 @@ def test_epsilon_holds_back_the_small_ones(pictures):
     """Where an eigenvalue is l, the variance is l / (l + epsilon), largest first."""
     patches = [image[y : y + 2, x : x + 2].ravel() for image in pictures for y in range(5) for x in range(4)]
     values = np.linalg.eigvalsh(np.cov(patches, rowvar=False, bias=True))[::-1]
-    found = run(adapted(pictures, epsilon=0.1), pictures)[..., :12].reshape(-1, 12).var(axis=0)
-    np.testing.assert_allclose(found, values / (values + 0.1), rtol=1e-3)
+    actual = run(adapted(pictures, epsilon=0.1), pictures)[..., :12].reshape(-1, 12).var(axis=0)
+    np.testing.assert_allclose(actual, values / (values + 0.1), rtol=1e-3)
 
 
 @pytest.mark.parametrize("padding", ["same", ((1, 1), (2, 0))])
@@ -56,16 +56,16 @@ def test_channels_first_strides_and_padding(pictures, padding):
     first = adapted(pictures.transpose(0, 3, 1, 2), **arguments, data_format="channels_first")
     for layer in (last, first):
         layer.bias.assign(np.arange(24))
-    found = run(last, pictures)
+    actual = run(last, pictures)
     np.testing.assert_allclose(
-        run(first, pictures.transpose(0, 3, 1, 2)), found.transpose(0, 3, 1, 2), rtol=1e-4, atol=1e-4
+        run(first, pictures.transpose(0, 3, 1, 2)), actual.transpose(0, 3, 1, 2), rtol=1e-4, atol=1e-4
     )
     (top, bottom), (left, right) = ((0, 0), (0, 1)) if padding == "same" else padding
     padded = np.pad(pictures, ((0, 0), (top, bottom), (left, right), (0, 0)))
     kernel = keras.ops.convert_to_numpy(last.kernel)
     corner = np.einsum("nyxc,yxcf->nf", padded[:, 2:4, -2:], kernel) + np.arange(24)
-    np.testing.assert_allclose(found[:, 1, -1], corner, rtol=1e-4, atol=1e-4)
-    assert last.compute_output_shape((None, 6, 5, 3)) == (None, *found.shape[1:])
+    np.testing.assert_allclose(actual[:, 1, -1], corner, rtol=1e-4, atol=1e-4)
+    assert last.compute_output_shape((None, 6, 5, 3)) == (None, *actual.shape[1:])
 
 
 def test_a_stream_is_read_as_the_whole(pictures):
@@ -93,10 +93,10 @@ def test_the_bias_is_trained_and_the_kernels_never(pictures):
 
 @pytest.mark.parametrize(("dtype", "rounding"), [("bfloat16", 0.03), ("float16", 0.004)])
 def test_half_precision(pictures, dtype, rounding):
-    found = adapted(pictures, dtype=f"mixed_{dtype}")(pictures)
-    assert keras.backend.standardize_dtype(found.dtype) == dtype
-    found, expected = keras.ops.convert_to_numpy(keras.ops.cast(found, "float32")), run(adapted(pictures), pictures)
-    assert np.std(found - expected) < rounding * np.std(expected)
+    actual = adapted(pictures, dtype=f"mixed_{dtype}")(pictures)
+    assert keras.backend.standardize_dtype(actual.dtype) == dtype
+    actual, expected = keras.ops.convert_to_numpy(keras.ops.cast(actual, "float32")), run(adapted(pictures), pictures)
+    assert np.std(actual - expected) < rounding * np.std(expected)
 
 
 def test_use_before_adapt(pictures):

@@ -7,9 +7,9 @@ from convzoo.layers import GlobalContrastNormalization, ZCAWhitening
 
 
 def run(layer, images):
-    found = layer(images)
-    assert keras.backend.standardize_dtype(found.dtype) == "float32"
-    return keras.ops.convert_to_numpy(found)
+    actual = layer(images)
+    assert keras.backend.standardize_dtype(actual.dtype) == "float32"
+    return keras.ops.convert_to_numpy(actual)
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def test_zca_is_the_inverse_root_of_the_covariance(pictures):
 def test_zca_leaves_no_correlation(pictures):
     layer = ZCAWhitening(epsilon=1e-3)
     layer.adapt(pictures)
-    found = np.cov(run(layer, pictures).reshape(200, -1), rowvar=False, bias=True)
-    np.testing.assert_allclose(found, np.eye(60), atol=0.02)
+    actual = np.cov(run(layer, pictures).reshape(200, -1), rowvar=False, bias=True)
+    np.testing.assert_allclose(actual, np.eye(60), atol=0.02)
 
 
 def test_a_stream_is_read_as_the_whole(pictures):

@@ -1,9 +1,11 @@
 """The three axes: design by example, rows written out by hand."""
 
+import re
+
 import pytest
 
 from convzoo import UserError
-from convzoo.models import axes, build, plan, zoo
+from convzoo.models import axes, build, plan, registry
 
 MAX = {"kind": "max", "row": {"_target_": "convzoo.layers.MaxPooling2D"}}
 STRIDED = {"kind": "strided", "row": {"_target_": "convzoo.layers.StridedConv2D"}}
@@ -14,11 +16,11 @@ def conv(**settings):
 
 
 def pool(kind="Average", **settings):
-    return {"_target_": f"convzoo.layers.{kind}Pooling2D", "axis": "pool", **settings}
+    return {"_target_": f"convzoo.layers.{kind}Pooling2D", "role": "pool", **settings}
 
 
-def drop(rate, axis="dropout"):
-    return {"_target_": "keras.layers.Dropout", "rate": rate, "axis": axis}
+def drop(rate, role="dropout"):
+    return {"_target_": "keras.layers.Dropout", "rate": rate, "role": role}
 
 
 NORM = {"_target_": "keras.layers.BatchNormalization"}
@@ -26,7 +28,7 @@ RELU = {"_target_": "keras.layers.ReLU"}
 
 
 def test_paper_leaves_every_row_as_it_stands():
-    rows = {"conv": conv(strides=2, axis="strided"), "pool": pool(pool_size=3), "drop": drop(0.5)}
+    rows = {"conv": conv(strides=2, role="strided"), "pool": pool(pool_size=3), "drop": drop(0.5)}
     assert axes.apply(rows) == rows
 
 
@@ -48,14 +50,14 @@ def inserted(strides):
 @pytest.mark.parametrize(
     ("rows", "order"),
     [
-        ({"c": conv(strides=2, axis="strided", activation="relu"), "n": NORM}, ["c", "c_pool", "n"]),
+        ({"c": conv(strides=2, role="strided", activation="relu"), "n": NORM}, ["c", "c_pool", "n"]),
         (
-            {"c": conv(strides=2, axis="strided"), "n": NORM, "r": RELU, "d": drop(0.5)},
+            {"c": conv(strides=2, role="strided"), "n": NORM, "r": RELU, "d": drop(0.5)},
             ["c", "n", "r", "c_pool", "d"],
         ),
-        ({"c": conv(strides=2, axis="strided"), "n": NORM, "e": conv()}, ["c", "n", "c_pool", "e"]),
-        ({"c": conv(strides=2, axis="strided"), "e": conv()}, ["c", "c_pool", "e"]),
-        ({"c": conv(strides=2, axis="strided")}, ["c", "c_pool"]),
+        ({"c": conv(strides=2, role="strided"), "n": NORM, "e": conv()}, ["c", "n", "c_pool", "e"]),
+        ({"c": conv(strides=2, role="strided"), "e": conv()}, ["c", "c_pool", "e"]),
+        ({"c": conv(strides=2, role="strided")}, ["c", "c_pool"]),
     ],
 )
 def test_a_pool_follows_a_strided_site_after_its_activation(rows, order):
@@ -66,12 +68,12 @@ def test_a_pool_follows_a_strided_site_after_its_activation(rows, order):
 
 
 def test_strided_leaves_a_strided_site():
-    rows = {"c": conv(strides=2, axis="strided")}
+    rows = {"c": conv(strides=2, role="strided")}
     assert axes.apply(rows, pooling=STRIDED) == rows
 
 
 def test_two_strided_sites_in_a_row_each_get_their_pool():
-    rows = {"a": conv(strides=2, axis="strided"), "b": conv(strides=3, axis="strided")}
+    rows = {"a": conv(strides=2, role="strided"), "b": conv(strides=3, role="strided")}
     result = axes.apply(rows, pooling=MAX)
     assert list(result) == ["a", "a_pool", "b", "b_pool"]
     assert (result["a_pool"]["strides"], result["b_pool"]["strides"]) == (2, 3)
@@ -79,19 +81,19 @@ def test_two_strided_sites_in_a_row_each_get_their_pool():
 
 def test_stride_sets_strides_at_every_site_and_nothing_else():
     rows = {
-        "a": conv(strides=2, axis="strided"),
+        "a": conv(strides=2, role="strided"),
         "b": conv(strides=2),
         "p": pool(pool_size=3, strides=2, padding="same"),
     }
     assert axes.apply(rows, stride=3) == {
-        "a": conv(strides=3, axis="strided"),
+        "a": conv(strides=3, role="strided"),
         "b": conv(strides=2),
         "p": pool(pool_size=3, strides=3, padding="same"),
     }
 
 
 def test_stride_and_pooling_together():
-    result = axes.apply({"c": conv(strides=2, axis="strided")}, stride=4, pooling=MAX)
+    result = axes.apply({"c": conv(strides=2, role="strided")}, stride=4, pooling=MAX)
     assert result["c"]["strides"] == 1
     assert result["c_pool"] == inserted(4)
 
@@ -100,8 +102,8 @@ def test_rows_inside_rows_are_reached_alike():
     rows = {
         "unit": {
             "_target_": "convzoo.layers.Residual",
-            "body": {"conv1": conv(strides=2, axis="strided", activation="relu"), "drop": drop(0.3)},
-            "shortcut": {"proj": conv(kernel_size=1, strides=2, axis="strided")},
+            "body": {"conv1": conv(strides=2, role="strided", activation="relu"), "drop": drop(0.3)},
+            "shortcut": {"proj": conv(kernel_size=1, strides=2, role="strided")},
         }
     }
     unit = axes.apply(rows, stride=4, pooling=MAX, dropout=0)["unit"]
@@ -124,9 +126,9 @@ def test_a_rate_of_zero_builds_no_layer():
 
 
 def test_rows_given_are_not_changed():
-    rows = {"c": conv(strides=2, axis="strided"), "d": drop(0.5)}
+    rows = {"c": conv(strides=2, role="strided"), "d": drop(0.5)}
     axes.apply(rows, stride=3, pooling=MAX, dropout=0.1)
-    assert rows == {"c": conv(strides=2, axis="strided"), "d": drop(0.5)}
+    assert rows == {"c": conv(strides=2, role="strided"), "d": drop(0.5)}
 
 
 @pytest.mark.parametrize(
@@ -168,13 +170,13 @@ def test_impossible_values_are_refused_with_the_axis_and_the_value(settings):
 
 
 def test_an_inserted_pool_takes_no_other_row_s_name():
-    rows = {"c": conv(strides=2, axis="strided"), "c_pool": RELU}
+    rows = {"c": conv(strides=2, role="strided"), "c_pool": RELU}
     with pytest.raises(UserError, match="`c_pool`"):
         axes.apply(rows, pooling=MAX)
 
 
 def test_a_strided_site_without_a_stride_has_keras_s_default():
-    assert axes.apply({"c": conv(axis="strided")}, pooling=MAX)["c_pool"] == inserted(1)
+    assert axes.apply({"c": conv(role="strided")}, pooling=MAX)["c_pool"] == inserted(1)
 
 
 def test_an_unknown_axis_in_a_row_is_refused():
@@ -206,20 +208,24 @@ def test_identities_of_all_cnn_c(one, other):
 
 
 def test_every_kind_plans_at_every_kind_of_site():
-    for name in ("allconv_c_base", "allconv_c_strided", "lenet", "nin"):
-        for kind in zoo.kinds():
+    for name in ("allconv_c_strided", "lenet"):  # convolutions with strides, and pools
+        for kind in registry.pooling_kinds():
             assert plan(name, pooling=kind, image_shape=(32, 32, 3)).rows
 
 
 @pytest.mark.parametrize(
     ("settings", "described"),
     [
-        (dict(), dict(stride=2, pooling="paper", dropout=0.5, input_dropout=0)),
+        (dict(), dict(stride=2, pooling="max", dropout=0.5, input_dropout=0)),
         (dict(pooling="l2", stride=3, dropout=0), dict(stride=3, pooling="l2", dropout=0, input_dropout=0)),
     ],
 )
 def test_axes_are_described_in_plain_numbers_and_words(settings, described):
-    assert zoo.describe(zoo.composed("nin", None, None, settings)) == described
+    assert registry.describe(registry.compose_network("nin", None, None, settings)) == described
+
+
+def test_pools_of_two_kinds_are_described_as_the_papers():
+    assert registry.describe(registry.compose_network("nin_caffe"))["pooling"] == "paper"
 
 
 def test_a_kind_that_was_asked_for_is_described_by_its_name():
@@ -230,7 +236,7 @@ def test_a_kind_that_was_asked_for_is_described_by_its_name():
 
 
 def test_strided_sites_describe_their_pooling_as_strided():
-    assert axes.describe({"c": conv(strides=2, axis="strided")}, {}) == {
+    assert axes.describe({"c": conv(strides=2, role="strided")}, {}) == {
         "stride": 2,
         "pooling": "strided",
         "dropout": 0,
@@ -246,8 +252,49 @@ def test_a_value_that_is_the_same_operation_as_another_is_said():
 
 
 def test_a_stride_row_is_reached_by_stride_alone():
-    rows = {"capsules": {"_target_": "convzoo.layers.PrimaryCapsules", "strides": 2, "axis": "stride"}}
+    rows = {"capsules": {"_target_": "convzoo.layers.PrimaryCapsules", "strides": 2, "role": "stride"}}
     assert axes.apply(rows, stride=1)["capsules"]["strides"] == 1
     assert axes.describe(rows, {}) == {"stride": 2, "pooling": "none", "dropout": 0, "input_dropout": 0}
     with pytest.raises(UserError, match="`pooling=max`: no row of net refers to this axis"):
         axes.apply(rows, pooling=MAX, network="net")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"dropout": 1.5}, "`dropout`"),
+        ({"dropout": True}, "`dropout`"),
+        ({"input_dropout": "half"}, "`input_dropout`"),
+        ({"stride": 0}, "`stride`"),
+        ({"input_dropout": 0.1}, "`input_dropout=0.1`: no row of net"),
+        (
+            {"pooling": {"kind": "max", "row": {}}, "model": {"name": "net", "layers": {"a": {"_target_": "x"}}}},
+            "no row",
+        ),
+    ],
+)
+def test_check_config_refuses_axes_without_keras(change, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        axes.check_config({**CONFIG, **change})
+
+
+CONFIG = {
+    "model": {
+        "name": "net",
+        "layers": {
+            "pool": {"_target_": "x", "role": "pool"},
+            "deep": {"_target_": "x", "body": {"drop": {"_target_": "y"}}},
+        },
+        "shared": {"y": {"role": "dropout"}},
+    },
+    "pooling": {"kind": "paper", "row": None},
+    **dict.fromkeys(("stride", "dropout", "input_dropout"), "paper"),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"dropout": 0.5}, {"stride": 3}, {"model": 3, "dropout": 0.5}, {"model": {"layers": [1]}, "dropout": 0.5}],
+)
+def test_check_config_leaves_the_rest_to_apply(change):
+    assert axes.check_config({**CONFIG, **change}) is None

@@ -5,8 +5,8 @@ import pytest
 
 from convzoo import UserError
 from convzoo.models import axes, plan
-from convzoo.models.assemble import assemble, expand
-from convzoo.models.zoo import plan_rows
+from convzoo.models.builder import apply_shared, assemble
+from convzoo.models.registry import plan_rows
 
 
 def row(target, **arguments):
@@ -19,18 +19,18 @@ def conv(filters, kernel_size, **arguments):
 
 BLOCK = row(
     "convzoo.layers.Residual",
-    body={"conv1": conv(4, 3, activation="relu"), "drop": row("keras.layers.Dropout", rate=0.3, axis="dropout")},
+    body={"conv1": conv(4, 3, activation="relu"), "drop": row("keras.layers.Dropout", rate=0.3, role="dropout")},
 )
 DOWN = row(
     "convzoo.layers.Residual",
-    body={"conv1": conv(8, 3, strides=2, activation="relu", axis="strided")},
-    shortcut={"project": conv(8, 1, strides=2, axis="strided")},
+    body={"conv1": conv(8, 3, strides=2, activation="relu", role="strided")},
+    shortcut={"project": conv(8, 1, strides=2, role="strided")},
 )
 FORK = row(
     "convzoo.layers.Branches",
     branches={
-        "down": {"conv": conv(8, 3, strides=2, axis="strided")},
-        "pool": {"pool": row("convzoo.layers.MaxPooling2D", pool_size=3, strides=2, padding="same", axis="pool")},
+        "down": {"conv": conv(8, 3, strides=2, role="strided")},
+        "pool": {"pool": row("convzoo.layers.MaxPooling2D", pool_size=3, strides=2, padding="same", role="pool")},
     },
 )
 END = {"mean": row("keras.layers.GlobalAveragePooling2D"), "score": row("keras.layers.Dense", units=10)}
@@ -44,9 +44,9 @@ def planned(rows, image_shape=(16, 16, 4)):
 def find(plan, *path):
     rows = plan.rows
     for name in path:
-        (found,) = (each for each in rows if each.name == name)
-        rows = found.inside
-    return found
+        (actual,) = (each for each in rows if each.name == name)
+        rows = actual.inside
+    return actual
 
 
 def test_the_plan_shows_the_inside_and_counts_it_once():
@@ -81,7 +81,7 @@ def test_the_table_shows_the_first_copy_and_the_others_as_one():
     lines = [line.split() for line in str(planned(rows)).splitlines()]
     names = [line[0] for line in lines]
     assert names[3:10] == ["stage", "block_1", "body", "conv1", "drop", "add", "block_2"]
-    assert lines[9] == ["block_2", "…", "block_3", "2", "×", "Residual", "16×16×4", "296", "73,728", "4,096", "7×7"]
+    assert lines[9] == ["block_2", "…", "block_3", "2", "×", "Residual", "16×16×4", "296", "73.7k", "6,144", "7×7"]
     assert names[10:14] == ["dense", "conv_1", "concatenate_1", "conv_2"]
     assert lines[13][1:6] == ["1", "×", "Conv2D", "16×16×8", "110"]
 
@@ -141,14 +141,14 @@ def test_the_axes_are_described_by_rows_inside_rows():
 
 
 def test_shared_settings_reach_rows_of_branches():
-    fork = expand({"fork": FORK}, {"Conv2D": {"use_bias": False}})["fork"]
+    fork = apply_shared({"fork": FORK}, {"Conv2D": {"use_bias": False}})["fork"]
     assert fork["branches"]["down"]["conv"]["use_bias"] is False
 
 
 def test_a_target_inside_branches_is_checked():
     branches = {"a": {"b": row("keras.layers.Lambda")}}
     with pytest.raises(UserError, match=r"`model\.layers\.fork\.branches\.a\.b\._target_=keras\.layers\.Lambda`"):
-        expand({"fork": row("convzoo.layers.Branches", branches=branches)}, {})
+        apply_shared({"fork": row("convzoo.layers.Branches", branches=branches)}, {})
 
 
 def test_what_cannot_be_built_inside_is_named():
@@ -163,8 +163,8 @@ def test_what_cannot_be_built_inside_is_named():
 )
 def test_receptive_fields_of_araujo_et_al(name, row, field, jump, padding):
     """The table of the Distill article; its ResNet-50 pads its pool by 0, not 1, before: 239 for our 241."""
-    found = find(plan(name), row)
-    assert (found.receptive_field, found.jump, found.padding) == ((field, field), (jump, jump), (padding, padding))
+    actual = find(plan(name), row)
+    assert (actual.receptive_field, actual.jump, actual.padding) == ((field, field), (jump, jump), (padding, padding))
 
 
 def test_a_join_whose_branches_are_not_aligned_says_so():
@@ -188,14 +188,17 @@ def test_max_blur_pooling_sees_what_its_blur_reaches():
 
 
 def test_connections_are_those_that_lecun_et_al_count():
-    found = {each.name: each.connections for each in plan("lenet5").rows if each.connections}
-    assert found == dict(C1=122_304, S2=5_880, C3=151_600, S4=2_000, C5=48_120, F6=10_164, output=840)
-    assert sum(found.values()) == 340_908
+    actual = {each.name: each.connections for each in plan("lenet5").rows if each.connections}
+    assert actual == dict(C1=122_304, S2=5_880, C3=151_600, S4=2_000, C5=48_120, F6=10_164, output=840)
+    assert sum(actual.values()) == 340_908
 
 
 def test_bytes_of_weights_and_outputs():
-    found = find(planned({"bn": row("keras.layers.BatchNormalization"), "conv": conv(8, 3)}), "bn")
-    assert (found.weight_bytes, found.activation_bytes) == (4 * 4 * 4, 16 * 16 * 4 * 4)  # scale, offset, mean, variance
+    actual = find(planned({"bn": row("keras.layers.BatchNormalization"), "conv": conv(8, 3)}), "bn")
+    assert (actual.weight_bytes, actual.activation_bytes) == (
+        4 * 4 * 4,
+        16 * 16 * 4 * 4,
+    )  # γ, β, mean, variance
     assert "weights 0.00 MB, all outputs of one image" in str(planned({}))
 
 
@@ -215,7 +218,7 @@ def test_training_keeps_what_a_gradient_reads():
         "relu": row("keras.layers.ReLU"),
         "last": conv(4, 1),
     }
-    found = planned({"residual": row("convzoo.layers.Residual", body=body)})
+    actual = planned({"residual": row("convzoo.layers.Residual", body=body)})
     read = ["what conv reads", "what bn reads", "what relu gives, which last reads"]
-    assert found.kept_bytes == len(read) * 16 * 16 * 4 * 4 + 4 * 4  # and the four means, which the scores read
-    assert found.training_bytes(8) - found.training_bytes(7) == found.kept_bytes + 16 * 16 * 4 * 4
+    assert actual.backward_bytes == len(read) * 16 * 16 * 4 * 4 + 4 * 4  # and the four means, which the scores read
+    assert actual.training_bytes(8) - actual.training_bytes(7) == actual.backward_bytes + 16 * 16 * 4 * 4

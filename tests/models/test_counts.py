@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from plans import plan
 
 from convzoo import UserError
-from convzoo.models import build, plan
+from convzoo.models import build
 
 # Springenberg et al. 2014: parameters and millions of MACs of a 32x32x3 image, worked out by hand from tables 1 and 2.
 ALL_CNN = {
@@ -40,9 +41,23 @@ def test_all_cnn_averages_over_six_by_six():
     assert [row.output_shape for row in plan("allconv").rows if row.name == "score"] == [(6, 6, 10)]
 
 
+NIN = ("nin", "nin_caffe")
+
+
 @pytest.mark.parametrize(("classes", "params"), [(10, 966_986), (100, 984_356)])
 def test_nin(classes, params):
     assert plan("nin", classes=classes).params == params
+
+
+def test_nin_has_max_pools_and_its_later_form_an_average_pool():
+    """Lin et al. 2013, section 4.1: a spatial max pooling layer follows the mlpconv layers in all experiments."""
+    kinds = {name: [row.kind for row in plan(name).rows if row.name in ("pool1", "pool2")] for name in NIN}
+    assert kinds == {
+        "nin": ["MaxPooling2D", "MaxPooling2D"],
+        "nin_caffe": ["MaxPooling2D", "AveragePooling2D"],
+    }
+    first, second = ([(row.name, row.output_shape, row.params) for row in plan(name).rows] for name in NIN)
+    assert first == second
 
 
 def test_nin_pools_by_ceil_as_cuda_convnet_does():
@@ -105,7 +120,7 @@ def test_scores_are_float32_under_a_mixed_policy():
 
 def test_a_plan_allocates_no_weight():
     """VGG-sized rows would fill the memory: 40,000 x 400,000 weights are 64 GB."""
-    from convzoo.models.zoo import plan_rows
+    from convzoo.models.registry import plan_rows
 
     rows = {
         "wide": {"_target_": "keras.layers.Dense", "units": 400_000},
@@ -123,7 +138,7 @@ def test_a_plan_allocates_no_weight():
         (dict(name="allconv", stride=8), ["`conv5`", "3×3", "1×1"]),
         (dict(name="alconv"), ["'alconv'", "allconv"]),
         (dict(name="nin", pooling="l3"), ["'l3'", "l2"]),
-        (dict(name="nin", poling="l2"), ["'poling'", "pooling"]),
+        (dict(name="nin", poling="l2"), ["`poling`", "pooling"]),
         (dict(name="nin", image_shape=32), ["`image_shape`", "32"]),
         (dict(name="nin", image_shape=(32, 32, -3)), ["`image_shape`", "-3"]),
         (dict(name="nin", classes=0), ["`classes`"]),
@@ -141,11 +156,12 @@ def test_the_table_shows_names_and_totals():
     table = str(plan("nin")).splitlines()
     assert table[0] == "nin on 32×32×3"
     assert table[3].split()[:2] == ["conv1", "Conv2D"]
-    assert table[-2].split() == ["total", "966,986", "222,486,528", "369,280"]
+    (total,) = (line.split() for line in table if line.startswith("total"))
+    assert total == ["total", "966,986", "222,486,528", "369,280"]
 
 
 def test_layers_without_a_window_or_with_positions_of_their_own():
-    from convzoo.models.zoo import plan_rows
+    from convzoo.models.registry import plan_rows
 
     rows = {
         "conv": {"_target_": "keras.layers.DepthwiseConv2D", "kernel_size": 3, "depth_multiplier": 2},
@@ -163,7 +179,7 @@ def test_layers_without_a_window_or_with_positions_of_their_own():
 
 def test_weights_that_do_not_serve_every_position_are_counted_as_often_as_they_multiply():
     """By hand: 6·6 positions of 3·3·2 weights for 4 maps; squeezed to 4/4 units and back."""
-    from convzoo.models.zoo import plan_rows
+    from convzoo.models.registry import plan_rows
 
     rows = {
         "local": {"_target_": "convzoo.layers.LocallyConnected2D", "filters": 4, "kernel_size": 3},

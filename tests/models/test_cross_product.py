@@ -3,11 +3,13 @@
 import os
 
 import pytest
+from distinct_networks import distinct
+from plans import plan
 
 from convzoo import UserError
-from convzoo.models import names, zoo
+from convzoo.models import names, registry
 
-KINDS = zoo.kinds()
+KINDS = registry.pooling_kinds()
 WITH_WEIGHTS = {"strided", "mixed", "trainable"}
 SETTINGS = [*(("pooling", kind) for kind in KINDS), ("stride", 1), ("stride", 3), ("dropout", 0), ("dropout", 0.3)]
 DATA = {"cifar10": ((32, 32, 3), 10), "cifar100": ((32, 32, 3), 100), "mnist": ((28, 28, 1), 10)}
@@ -24,9 +26,11 @@ def planned(config, setting=None, data=None):
         config[key] = {"kind": value, "row": KINDS[value]} if key == "pooling" else value
     if data:
         config.data.image_shape, config.data.classes = list(DATA[data][0]), DATA[data][1]
-    found = zoo.plan_rows(zoo.rows(config), tuple(config.data.image_shape), config.data.classes, config.model.name)
-    assert found.rows[-1].output_shape == (config.data.classes,)
-    return found
+    actual = registry.plan_rows(
+        registry.rows(config), tuple(config.data.image_shape), config.data.classes, config.model.name
+    )
+    assert actual.rows[-1].output_shape == (config.data.classes,)
+    return actual
 
 
 def plan_or_reason(config, setting=None, data=None):
@@ -39,7 +43,7 @@ def plan_or_reason(config, setting=None, data=None):
 def check(config, setting, as_it_is):
     key, value = setting
     name = config.model.name
-    found, refused = plan_or_reason(config, setting)
+    actual, refused = plan_or_reason(config, setting)
     if refused:
         if f"`{key}={value}`: no row of {name} refers to this axis" in refused:
             assert name in {"pooling": NO_SITE, "stride": NO_STRIDE}.get(key, {name})
@@ -49,34 +53,34 @@ def check(config, setting, as_it_is):
             assert "window does not fit the" in refused
         return
     if key == "dropout":
-        assert (found.params, found.macs) == (as_it_is.params, as_it_is.macs)
+        assert (actual.params, actual.macs) == (as_it_is.params, as_it_is.macs)
     elif setting == ("stride", 1):
-        assert found.macs >= as_it_is.macs
+        assert actual.macs >= as_it_is.macs
     elif key == "pooling" and value not in WITH_WEIGHTS:
-        assert found.params <= as_it_is.params
+        assert actual.params <= as_it_is.params
 
 
-@pytest.mark.parametrize(("number", "name"), enumerate(names()))
+@pytest.mark.parametrize(("number", "name"), enumerate(distinct(names())))
 def test_a_sample(number, name):
     """A setting a network, so that each meets half a dozen networks."""
-    config = zoo.composed(name)
-    check(config, SETTINGS[number % len(SETTINGS)], planned(config))
+    config = registry.compose_network(name)
+    check(config, SETTINGS[number % len(SETTINGS)], plan(name))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "name"), enumerate(names()))
 def test_every_setting(number, name):
-    """If not all are wanted, every second, others of the next network."""
-    config = zoo.composed(name)
-    as_it_is = planned(config)
-    for setting in SETTINGS if os.environ.get("CONVZOO_TEST") == "all" else SETTINGS[number % 2 :: 2]:
+    """If not all are wanted, every third, others of the next network."""
+    config = registry.compose_network(name)
+    as_it_is = plan(name)
+    for setting in SETTINGS if os.environ.get("CONVZOO_TEST") == "all" else SETTINGS[number % 3 :: 3]:
         check(config, setting, as_it_is)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_every_kind_of_data(name):
-    config = zoo.composed(name)
+    config = registry.compose_network(name)
     fits = tuple(config.data.image_shape) == DATA["cifar10"][0]
     for data in DATA:
         _, refused = plan_or_reason(config, data=data)

@@ -7,13 +7,14 @@ import os
 import keras
 import numpy as np
 import pytest
+from fit_model import fit
 
 from convzoo.data import Split
-from convzoo.data.stream import Batches
-from convzoo.models import assemble, names, objective, saved, zoo
-from convzoo.training import fit, preprocess
-from convzoo.training.compiled import Compiled
-from convzoo.training.scores import Scores
+from convzoo.data.batches import Batches
+from convzoo.models import builder, loading, names, objective, registry
+from convzoo.training import preprocess
+from convzoo.training.compiled import CompiledModel
+from convzoo.training.predictor import Predictor
 
 # Of each kind of small network one, for backends other than TensorFlow, where large ones are slow.
 SMALL = [
@@ -21,7 +22,10 @@ SMALL = [
     *("maxout nin overfeat_fast_cifar zfnet_cifar".split()),
 ]
 TRAINED = names() if keras.backend.backend() == "tensorflow" or os.environ.get("CONVZOO_TEST") == "all" else SMALL
-RECIPE = dict(momentum=0.9, nesterov=True, weight_decay=5e-4, warmup=0.0, boundaries=[], schedule="constant")
+RECIPE = {
+    "optimizer": {"_target_": "convzoo.training.L2SGD", "momentum": 0.9, "nesterov": True, "l2": 5e-4},
+    "schedule": {"_target_": "convzoo.training.Constant"},
+}
 
 
 def uncompiled():
@@ -45,19 +49,19 @@ def freed():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_it_trains_saves_and_loads(name, tmp_path):
-    config = zoo.composed(name)
+    config = registry.compose_network(name)
     shape, classes = tuple(config.data.image_shape), config.data.classes
-    rows = zoo.rows(config)
+    rows = registry.rows(config)
     rng = np.random.default_rng(0)
     images = Split(rng.integers(0, 256, (2, *shape), dtype=np.uint8), rng.integers(0, classes, 2).astype(np.int32))
     keras.utils.set_random_seed(0)
     front = [keras.layers.Rescaling(1 / 128, offset=-1.0, dtype="float32")]
-    model = assemble.assemble(rows, shape, classes, name, front, dtype="uint8")
-    preprocess.fit_rows(model, rows, images.x)
+    model = builder.assemble(rows, shape, classes, name, front, dtype="uint8")
+    preprocess.adapt_rows(model, rows, images.x)
     before = [weight.copy() for weight in model.get_weights()]
     metrics = []
-    fit.fit(
-        Compiled(model, objective.make(model, *zoo.loss_and_heads(config))),
+    fit(
+        CompiledModel(model, objective.make_objective(model, *registry.loss_and_heads(config))),
         Batches(images, 2, seed=0),
         None,
         RECIPE,
@@ -68,6 +72,8 @@ def test_it_trains_saves_and_loads(name, tmp_path):
     assert np.isfinite(metrics[0]["train_loss"])
     assert any((old != new).any() for old, new in zip(before, model.get_weights(), strict=True))
     model.save(tmp_path / "model.keras")
-    scores = Scores(model)(images.x)
+    scores = Predictor(model)(images.x)
     assert scores.shape == (2, classes)
-    np.testing.assert_allclose(Scores(saved.load(tmp_path / "model.keras"))(images.x), scores, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        Predictor(loading.load(tmp_path / "model.keras"))(images.x), scores, rtol=1e-4, atol=1e-4
+    )

@@ -15,24 +15,24 @@ import re, sys
 from pathlib import Path
 import numpy as np
 from convzoo.models import build, objective
-from convzoo.training.optimizer import L2SGD
-from convzoo.training.scores import Scores
-from convzoo.training.step import Step
+from convzoo.training.optimizers.l2sgd import L2SGD
+from convzoo.training.predictor import Predictor
+from convzoo.training.steps import make_train_step
 
 name, batch_size = sys.argv[1], int(sys.argv[2])
 model = build(name)
-step = Step(model, objective.make(model), L2SGD(0.01, momentum=0.9, nesterov=True, l2=5e-4))
+step = make_train_step(model, objective.make_objective(model), L2SGD(0.01, momentum=0.9, nesterov=True, l2=5e-4))
 
 def peak():  # of this process: what `getrusage` says begins with the peak of the one that started it
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
 def train(count):
     for _ in range(3):
-        step(np.zeros((count, *model.input_shape[1:]), "float32"), np.zeros(count, "int32"))
+        step.train_on_batch(np.zeros((count, *model.input_shape[1:]), "float32"), np.zeros(count, "int32"))
     return peak()
 
 trained = train(2), train(batch_size)
-Scores(model)(np.zeros((500, *model.input_shape[1:]), "float32"))
+Predictor(model)(np.zeros((500, *model.input_shape[1:]), "float32"))
 print(*trained, peak())
 """
 

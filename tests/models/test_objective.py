@@ -7,8 +7,8 @@ from omegaconf import OmegaConf
 
 from convzoo import UserError
 from convzoo.layers import CapsuleMarginLoss
-from convzoo.models import objective, zoo
-from convzoo.models.assemble import assemble
+from convzoo.models import objective, registry
+from convzoo.models.builder import assemble
 
 ROWS = {
     "conv": {"_target_": "keras.layers.Conv2D", "filters": 4, "kernel_size": 3, "padding": "same"},
@@ -34,19 +34,23 @@ def network():
 
 
 def test_without_a_word_it_is_the_cross_entropy_of_logits():
-    made = objective.make(network())
-    value = made.loss(np.array([1]), np.array([[0.0, np.log(3.0)]], "float32"))
+    goal = objective.make_objective(network())
+    value = goal.loss(np.array([1]), np.array([[0.0, np.log(3.0)]], "float32"))
     assert float(value) == pytest.approx(-np.log(3 / 4))
-    assert made == (made.loss, None, {}, (), (), ())
+    assert goal == (goal.loss, None, {}, (), (), ())
 
 
 def test_a_head_reads_its_row_and_ends_in_class_scores():
     model = network()
-    made = objective.make(model, heads={"aux": {"after": "conv", "weight": 0.3, "layers": AUX}})
-    assert (made.weights, made.targets, made.labels) == ((0.3,), ("labels",), None)
-    trainer = keras.Model(model.input, [model.output, made.outputs["aux"]])
+    goal = objective.make_objective(model, heads={"aux": {"after": "conv", "weight": 0.3, "layers": AUX}})
+    assert (goal.weights, goal.targets, goal.labels) == (
+        (0.3,),
+        ("labels",),
+        None,
+    )
+    trainer = keras.Model(model.input, [model.output, goal.outputs["aux"]])
     assert trainer.count_params() == model.count_params() + 4 * 10 + 10
-    assert made.outputs["aux"].dtype == "float32"
+    assert goal.outputs["aux"].dtype == "float32"
 
 
 def test_a_decoder_takes_the_labels_and_is_held_against_the_image():
@@ -58,11 +62,11 @@ def test_a_decoder_takes_the_labels_and_is_held_against_the_image():
         "loss": {"_target_": "keras.losses.MeanSquaredError"},
         "layers": PICTURE,
     }
-    made = objective.make(model, {"_target_": "convzoo.layers.CapsuleMarginLoss"}, {"reconstruction": head})
-    assert isinstance(made.loss, CapsuleMarginLoss)
-    assert isinstance(made.losses[0], keras.losses.MeanSquaredError)
-    assert (made.weights, made.targets) == ((1.0,), ("image",))
-    trainer = keras.Model([model.input, made.labels], made.outputs["reconstruction"])
+    goal = objective.make_objective(model, {"_target_": "convzoo.layers.CapsuleMarginLoss"}, {"reconstruction": head})
+    assert isinstance(goal.loss, CapsuleMarginLoss)
+    assert isinstance(goal.losses[0], keras.losses.MeanSquaredError)
+    assert (goal.weights, goal.targets) == ((1.0,), ("image",))
+    trainer = keras.Model([model.input, goal.labels], goal.outputs["reconstruction"])
     images, labels = np.random.default_rng(0).random((2, 4, 4, 1)).astype("float32"), np.array([3, 7], "int32")
     one, other = trainer.predict([images, labels], verbose=0), trainer.predict([images, labels[::-1]], verbose=0)
     assert one.shape == (2, 4, 4, 1)
@@ -86,7 +90,7 @@ def test_a_decoder_takes_the_labels_and_is_held_against_the_image():
 )
 def test_what_is_no_objective_is_refused(loss, heads, words):
     with pytest.raises(UserError, match=words):
-        objective.check(loss, heads, ROWS)
+        objective.check_objective(loss, heads, ROWS)
 
 
 @pytest.mark.parametrize(
@@ -99,23 +103,24 @@ def test_what_is_no_objective_is_refused(loss, heads, words):
 )
 def test_a_head_that_does_not_fit_is_named(head, words):
     with pytest.raises(UserError, match=words):
-        objective.make(network(), heads={"aux": {"after": "conv", **head}})
+        objective.make_objective(network(), heads={"aux": {"after": "conv", **head}})
 
 
 def composed(heads, **settings):
     model = {"name": "try", "layers": ROWS, "heads": heads, "shared": {"Dense": {"use_bias": False}}}
     config = {"model": model, "pooling": {"kind": "paper", "row": None}, "stride": "paper", "dropout": "paper"}
-    return OmegaConf.create({**config, "input_dropout": "paper", **settings})
+    data = {"image_shape": [4, 4, 1], "classes": 10}
+    return OmegaConf.create({**config, "input_dropout": "paper", "data": data, **settings})
 
 
 def test_axes_and_shared_settings_reach_the_heads():
-    drop = {"aux_drop": {"_target_": "keras.layers.Dropout", "rate": 0.7, "axis": "dropout"}}
+    drop = {"aux_drop": {"_target_": "keras.layers.Dropout", "rate": 0.7, "role": "dropout"}}
     heads = {"aux": {"after": "conv", "layers": {**drop, **AUX}}}
-    _, reached = zoo.loss_and_heads(composed(heads))
+    _, reached = registry.loss_and_heads(composed(heads))
     assert list(reached["aux"]["layers"]) == ["aux_drop", "aux_mean", "aux_score"]
     assert reached["aux"]["layers"]["aux_score"]["use_bias"] is False
 
 
 def test_a_head_s_row_needs_a_name_of_its_own():
     with pytest.raises(UserError, match=r"`model\.heads\.aux\.layers\.score`: another row has that name"):
-        zoo.loss_and_heads(composed({"aux": {"after": "conv", "layers": {"score": AUX["aux_score"]}}}))
+        registry.loss_and_heads(composed({"aux": {"after": "conv", "layers": {"score": AUX["aux_score"]}}}))

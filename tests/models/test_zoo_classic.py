@@ -5,9 +5,10 @@ from math import prod
 import keras
 import numpy as np
 import pytest
+from plans import plan
 
 from convzoo import UserError
-from convzoo.models import build, plan
+from convzoo.models import build
 
 # Trainable parameters and millions of MACs of one image. AlexNet's and VGG's are those of Caffe, keras.applications and
 # torchvision; the rest is worked out by hand from the papers' tables.
@@ -71,7 +72,7 @@ def test_lenet5_has_the_parameters_and_connections_of_its_paper():
     """A connection is a value that a unit reads, or its bias; the last are the output's 840 fixed weights."""
     rows = [row for row in plan("lenet5").rows if row.kind != "ScaledTanh"]
     biases = [prod(row.output_shape) for row in rows[:-1]] + [0]
-    assert [(row.name, row.params, row.macs + row.other + b) for row, b in zip(rows, biases, strict=True)] == [
+    assert [(row.name, row.params, row.macs + row.other_reads + b) for row, b in zip(rows, biases, strict=True)] == [
         ("C1", 156, 122_304),
         ("S2", 12, 5_880),
         ("C3", 1_516, 151_600),
@@ -100,9 +101,9 @@ def test_lenet5_knows_ten_digits_alone():
 
 def test_alexnet_has_the_neurons_of_its_figure_2():
     """Of the first row the figure says 253,440, but the text has 55x55x96."""
-    found = shapes(plan("alexnet"))
+    actual = shapes(plan("alexnet"))
     rows = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
-    assert [prod(found[row]) for row in rows] == [290_400, 186_624, 64_896, 64_896, 43_264, 4_096, 4_096, 1_000]
+    assert [prod(actual[row]) for row in rows] == [290_400, 186_624, 64_896, 64_896, 43_264, 4_096, 4_096, 1_000]
 
 
 def test_alexnet_row_by_row():
@@ -121,15 +122,15 @@ def test_alexnet_row_by_row():
 
 @pytest.mark.parametrize(("name", "row", "field"), [("alexnet", "pool5", 195), ("vgg16", "pool5", 212)])
 def test_receptive_fields_are_those_of_araujo_et_al(name, row, field):
-    (found,) = [each for each in plan(name).rows if each.name == row]
-    assert found.receptive_field == (field, field)
-    assert found.jump == (32, 32)
+    (actual,) = [each for each in plan(name).rows if each.name == row]
+    assert actual.receptive_field == (field, field)
+    assert actual.jump == (32, 32)
 
 
 def test_zfnet_has_the_maps_of_its_figure_3():
-    found = shapes(plan("zfnet"))
+    actual = shapes(plan("zfnet"))
     rows = ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")
-    assert [found[row][0] for row in rows] == [110, 55, 26, 13, 13, 13, 13, 6]
+    assert [actual[row][0] for row in rows] == [110, 55, 26, 13, 13, 13, 13, 6]
 
 
 def test_overfeat_has_the_maps_of_its_tables():
@@ -161,9 +162,9 @@ def test_ciresan_has_the_maps_that_its_name_spells():
 
 def test_maxout_has_the_maps_of_its_release():
     """The release sums gradients over parts of 33 and 15 positions a side; pools count their last partial window."""
-    found = shapes(plan("maxout"))
+    actual = shapes(plan("maxout"))
     rows = ("h0_max", "h0_pool", "h1_max", "h1_pool", "h2_max", "h2_pool", "h3_max")
-    assert [found[row] for row in rows] == [
+    assert [actual[row] for row in rows] == [
         (33, 33, 96),
         (16, 16, 96),
         (15, 15, 192),
@@ -181,8 +182,8 @@ def test_cuda_convnet_11pct_on_whole_pictures():
 
 @pytest.mark.parametrize("name", ["cuda_convnet_18pct", "caffe_quick"])
 def test_the_pools_count_their_last_partial_window(name):
-    found = shapes(plan(name))
-    assert [found[row][0] for row in ("pool1", "pool2", "pool3")] == [16, 8, 4]
+    actual = shapes(plan(name))
+    assert [actual[row][0] for row in ("pool1", "pool2", "pool3")] == [16, 8, 4]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -7,10 +7,12 @@ from math import prod
 import keras
 import numpy as np
 import pytest
+from distinct_networks import distinct
+from plans import plan
 
 from convzoo import UserError
-from convzoo.models import build, objective, plan, zoo
-from convzoo.models.assemble import assemble
+from convzoo.models import build, objective, registry
+from convzoo.models.builder import assemble
 
 # Trainable parameters. Those of the ImageNet networks are those of Caffe, keras.applications and torchvision; from them
 # the networks on 32×32 lack the larger stem and 990 of 1,000 classes.
@@ -35,9 +37,6 @@ PARAMETERS = {
 }
 
 
-planned = cache(plan)
-
-
 def leaves(plan):
     return [row for row, _ in plan.walk() if not row.inside]
 
@@ -48,19 +47,19 @@ def shapes(plan):
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters(name):
-    assert planned(name).params == PARAMETERS[name]
+    assert plan(name).params == PARAMETERS[name]
 
 
 @pytest.mark.parametrize(("name", "millions"), [("mobilenet_v1", 4.2), ("capsnet", 6.8)])
 def test_parameters_as_the_papers_round_them(name, millions):
-    assert round(planned(name).params / 1e6, 1) == millions
+    assert round(plan(name).params / 1e6, 1) == millions
 
 
 def test_inception_v3_has_the_parameters_of_torchvision_with_its_scales():
-    found = planned("inception_v3")
-    scales = sum(row.output_shape[-1] for row in leaves(found) if row.kind == "BatchNormalization")
-    assert found.params + scales == 23_834_568
-    assert found.params + scales + parameters_of_heads("inception_v3") + 128 + 768 == 27_161_264
+    actual = plan("inception_v3")
+    scales = sum(row.output_shape[-1] for row in leaves(actual) if row.kind == "BatchNormalization")
+    assert actual.params + scales == 23_834_568
+    assert actual.params + scales + parameters_of_heads("inception_v3") + 128 + 768 == 27_161_264
 
 
 # Millions. MobileNets' and ShuffleNet's are the papers', Inception-v4's timm's, the others torchvision's.
@@ -77,12 +76,12 @@ def test_inception_v3_has_the_parameters_of_torchvision_with_its_scales():
     ],
 )
 def test_multiplications(name, image_shape, millions):
-    assert planned(name, image_shape).macs / 1e6 == pytest.approx(millions, rel=0.004)
+    assert plan(name, image_shape).macs / 1e6 == pytest.approx(millions, rel=0.004)
 
 
 def test_multiplications_of_capsnet():
     """By hand: 9·9·256 weights at 20·20 positions, 9·9·256·256 at 6·6, and 1,152·8·10·16 once."""
-    assert planned("capsnet").macs == 20_736 * 400 + 5_308_416 * 36 + 1_474_560
+    assert plan("capsnet").macs == 20_736 * 400 + 5_308_416 * 36 + 1_474_560
 
 
 # Szegedy et al. 2014, table 1: output, parameters in units of 1,024, millions of operations. None stands where the row
@@ -111,7 +110,7 @@ GOOGLENET = {
 @pytest.mark.parametrize("name", GOOGLENET)
 def test_googlenet_has_the_rows_of_its_table_1(name):
     shape, params, operations = GOOGLENET[name]
-    rows = [row for row in planned("googlenet").rows if row.name in (name, f"{name}_reduce")]
+    rows = [row for row in plan("googlenet").rows if row.name in (name, f"{name}_reduce")]
     assert rows[-1].output_shape == shape
     if params is not None:
         assert sum(row.params for row in rows) / 1024 == pytest.approx(params, rel=0.017)
@@ -139,7 +138,7 @@ SQUEEZENET = {
 
 
 def test_squeezenet_has_the_rows_of_its_table_1():
-    rows = [row for row in planned("squeezenet_1_0").rows if row.kind != "Dropout"]
+    rows = [row for row in plan("squeezenet_1_0").rows if row.kind != "Dropout"]
     assert {row.name: (row.output_shape, row.params) for row in rows} == SQUEEZENET
 
 
@@ -178,13 +177,13 @@ def test_squeezenet_has_the_rows_of_its_table_1():
     ],
 )
 def test_maps_have_the_sizes_of_the_papers_tables_and_figures(name, maps):
-    found = shapes(planned(name))
-    assert {row: found[row] for row in maps} == maps
+    actual = shapes(plan(name))
+    assert {row: actual[row] for row in maps} == maps
 
 
 def test_mobilenet_spends_as_its_table_2_says():
     """Percent of multiplications and of kernels. Of the full convolution the table says 1.19 %, for 1.91 %."""
-    layers = [row for row in leaves(planned("mobilenet_v1")) if row.macs]
+    layers = [row for row in leaves(plan("mobilenet_v1")) if row.macs]
     kinds = {"DepthwiseConv2D": "depthwise", "Dense": "dense"}
     spent = {}
     for row in layers:
@@ -206,14 +205,14 @@ def test_mobilenet_spends_as_its_table_2_says():
     ("name", "field"), [("inception_v3", 1311), ("inception_v4", 2071), ("mobilenet_v1", 315), ("mobilenet_v2", 491)]
 )
 def test_receptive_fields_are_those_of_araujo_et_al(name, field):
-    rows = planned(name).rows
+    rows = plan(name).rows
     last = rows[[row.name for row in rows].index("mean") - 1]
     assert last.receptive_field == (field, field)
     assert last.jump == (32, 32)
 
 
 def test_fractalnet_has_twenty_layers_on_its_longest_path():
-    rows = [row.name for row, _ in planned("fractalnet").walk()]
+    rows = [row.name for row, _ in plan("fractalnet").walk()]
     assert sum(name.startswith("column3_") for name in rows) == 20
     assert sum(name.startswith("column1_") for name in rows) == 5
 
@@ -230,9 +229,9 @@ def in_training(name):
 
     def symbolically():
         keras.StatelessScope().__enter__()  # never left: it ends with its thread
-        config = zoo.composed(name)
-        model = assemble(zoo.rows(config), *zoo._ends(config), name)
-        goal = objective.make(model, *zoo.loss_and_heads(config))
+        config = registry.compose_network(name)
+        model = assemble(registry.rows(config), *registry._image_shape_and_classes(config), name)
+        goal = objective.make_objective(model, *registry.loss_and_heads(config))
         inputs = [model.input] if goal.labels is None else [model.input, goal.labels]
         return model, goal, keras.Model(inputs, [model.output, *goal.outputs.values()])
 
@@ -256,8 +255,8 @@ def test_googlenet_weighs_its_heads_as_its_section_5_says():
     _, goal, _ = in_training("googlenet")
     assert list(goal.outputs) == ["aux1", "aux2"]
     assert goal.weights == (0.3, 0.3)
-    config = zoo.composed("googlenet", None, None, dict(dropout=0))
-    assert not [row for head in zoo.loss_and_heads(config)[1].values() for row in head["layers"] if "drop" in row]
+    config = registry.compose_network("googlenet", None, None, dict(dropout=0))
+    assert not [row for head in registry.loss_and_heads(config)[1].values() for row in head["layers"] if "drop" in row]
 
 
 def test_capsnet_adds_half_a_thousandth_of_the_sum_of_squared_errors():
@@ -277,14 +276,14 @@ def test_capsnet_loses_by_the_length_of_its_capsules():
 
 @pytest.mark.parametrize("image_shape", [(32, 32, 1), (32, 32, 3)])
 def test_capsnet_draws_pictures_of_other_sizes(image_shape):
-    config = zoo.composed("capsnet", image_shape, 10, {})
+    config = registry.compose_network("capsnet", image_shape, 10, {})
     assert plan("capsnet", image_shape=image_shape).rows[-1].output_shape == (10,)
-    assert zoo.loss_and_heads(config)[1]["reconstruction"]["layers"]["decoder"]["image_shape"] == list(image_shape)
+    assert registry.loss_and_heads(config)[1]["reconstruction"]["layers"]["decoder"]["image_shape"] == list(image_shape)
 
 
-@pytest.mark.parametrize("name", [name for name in PARAMETERS if name != "capsnet"])
+@pytest.mark.parametrize("name", [name for name in distinct(PARAMETERS) if name != "capsnet"])
 def test_axes(name):
-    paper = planned(name)
+    paper = plan(name)
     pooled = plan(name, pooling="l2", dropout=0.3)
     assert {"L2Pooling2D", "Dropout"} <= {row.kind for row in leaves(pooled)}
     assert last_map(pooled) == last_map(paper)
@@ -312,8 +311,8 @@ def last_map(plan):
     ],
 )
 def test_the_branches_of_a_reduction_change_together(name, sizes, pooling):
-    found = shapes(plan(name, stride=1, pooling=pooling))
-    assert {row: found[row][0] for row in sizes} == sizes
+    actual = shapes(plan(name, stride=1, pooling=pooling))
+    assert {row: actual[row][0] for row in sizes} == sizes
 
 
 def test_a_reduction_pools_inside_each_of_its_branches():

@@ -3,10 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from distinct_networks import distinct
+from omegaconf import OmegaConf
+from plans import plan
 
 from convzoo import UserError
-from convzoo.models import build, plan, zoo
-from convzoo.models.zoo import composed
+from convzoo.models import build, registry
+from convzoo.models.registry import compose_network
 
 # Trainable parameters. The CIFAR ResNets and DenseNets are worked out by hand from the papers; of the ImageNet networks
 # the counts are torchvision's and keras.applications'. Next to them what the paper prints, in millions.
@@ -121,6 +124,7 @@ def outputs(name, *rows):
     return [shapes[row] for row in rows]
 
 
+RESNETS = [name for name in PARAMETERS if "resnet" in name or name.startswith(("wrn", "stochastic"))]
 CONV = ("conv2_x", "conv3_x", "conv4_x")
 
 
@@ -174,15 +178,15 @@ def test_stochastic_depth_drops_the_deeper_blocks_more_often():
 @pytest.mark.parametrize(
     ("name", "recipe", "epochs", "drops"),
     [
-        ("resnet110_b", "he2015", 164, [82, 123]),  # 64,000 steps, 32,000 and 48,000, of 390 an epoch
+        ("resnet56_b", "he2015", 164, [82, 123]),  # 64,000 steps, 32,000 and 48,000, of 390 an epoch
         ("stochastic_depth_110", "huang2016_stochastic_depth", 500, [250, 375]),
         ("densenet_bc_100_12", "huang2016_densenet", 300, [150, 225]),
     ],
 )
 def test_recipes(name, recipe, epochs, drops):
-    found = composed(name).model.recipe
-    assert (found.name, found.epochs, found.boundaries) == (recipe, epochs, drops)
-    assert list(found.preprocess) == ["normalization"]
+    actual = compose_network(name).model.recipe
+    assert (actual.name, actual.epochs, actual.schedule.boundaries) == (recipe, epochs, drops)
+    assert list(actual.preprocessing) == ["normalization"]
 
 
 # One of each table: others differ in depth alone.
@@ -193,7 +197,7 @@ TABLES = (
 ).split()
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", distinct(TABLES))
 def test_axes(name):
     paper = plan(name)
     for settings, kind in (
@@ -253,9 +257,17 @@ def test_a_row_that_is_null_is_left_out_wherever_it_stands():
     planned = {row.name: row for row in plan("resnet50_cifar").rows}
     assert "pool1" not in planned
     assert planned["conv5_x"].output_shape == (4, 4, 2048)
-    config = composed("resnet20")
+    config = compose_network("resnet20")
     config.model.layers.relu1 = None
-    config.model.layers.conv2_x.body.block.body.bn1 = None
-    found = zoo.rows(config)
-    assert "relu1" not in found
-    assert list(found["conv2_x"]["body"]["block"]["body"]) == ["conv1", "relu1", "conv2", "bn2"]
+    OmegaConf.update(config, "model.layers.conv2_x.body.block.body.bn1", None, force_add=True)
+    actual = registry.rows(config)
+    assert "relu1" not in actual
+    assert list(actual["conv2_x"]["body"]["block"]["body"]) == ["conv1", "relu1", "conv2", "bn2"]
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_resnet_file_is_short(name):
+    text = (registry.CONFIGS / "model" / f"{name}.yaml").read_text().splitlines()
+    assert len(text) <= 60
+    assert max(map(len, text)) <= 120
+    assert len(registry.rows(compose_network(name))) <= 25

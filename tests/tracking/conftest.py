@@ -5,8 +5,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent))
 
 SECONDS = 120
 

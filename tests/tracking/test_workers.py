@@ -13,16 +13,16 @@ import sys
 from types import SimpleNamespace
 import numpy as np
 from convzoo.data import Split
-from convzoo.tracking.run import Run
+from convzoo.tracking.run import Run, RunSpec
 pictures = Split(np.zeros((2, 2, 2, 1), np.uint8), np.zeros(2, np.int32))
 data = SimpleNamespace(name="black", source="nowhere", test=pictures)
 for i in range({RUNS}):
     name = f"{{sys.argv[2]}}-{{i}}"
-    with Run(sys.argv[1], "race", name, {{"i": i}}, {{"identity": name}}) as run:
+    with Run.start(RunSpec(sys.argv[1], "race", name, {{"i": i}}, {{"identity": name}})) as run:
         for epoch in range({EPOCHS}):
-            run.epoch(epoch, {{"train_loss": epoch}})
-        run.dataset(data, "test")
-        run.text("words", "config.yaml")
+            run.log_epoch(epoch, {{"train_loss": epoch}})
+        run.log_dataset(data, "test")
+        run.log_text("words", "config.yaml")
 """
 
 

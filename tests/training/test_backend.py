@@ -10,47 +10,47 @@ import keras
 import pytest
 
 from convzoo import UserError
-from convzoo.models import zoo
+from convzoo.models import registry
 from convzoo.training import backend
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_a_precision_asked_for_is_the_policy(precision):
+def test_start_sets_policy_when_precision_is_named(precision):
     assert backend.start(precision) == keras.config.dtype_policy().name == precision
 
 
 @pytest.mark.parametrize(("flags", "chosen"), [({"sse4_2", "avx512_bf16"}, "mixed_bfloat16"), ({"avx2"}, "float32")])
-def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, flags, chosen):
-    monkeypatch.setattr(backend, "_gpu_capability", lambda backend: None)
-    monkeypatch.setattr(backend, "_processor_flags", lambda: flags)
+def test_start_auto_follows_processor_when_no_gpu(monkeypatch, flags, chosen):
+    monkeypatch.setattr(backend, "find_gpu_capability", lambda backend: None)
+    monkeypatch.setattr(backend, "read_processor_flags", lambda: flags)
     assert backend.start("auto") == chosen
 
 
 @pytest.mark.parametrize(("capability", "chosen"), [(7, "float32"), (8, "mixed_bfloat16"), (9, "mixed_bfloat16")])
-def test_auto_asks_a_gpu_where_there_is_one(monkeypatch, capability, chosen):
-    monkeypatch.setattr(backend, "_gpu_capability", lambda backend: capability)
+def test_start_auto_follows_gpu_when_present(monkeypatch, capability, chosen):
+    monkeypatch.setattr(backend, "find_gpu_capability", lambda backend: capability)
     assert backend.start("auto") == chosen
 
 
 @pytest.mark.parametrize(
     ("details", "capability"), [({"compute_capability": (9, 0)}, 9), ({"device_name": "another maker's"}, 0)]
 )
-def test_what_tensorflow_says_of_a_gpu(monkeypatch, details, capability):
+def test_find_gpu_capability_on_tensorflow_is_parsed(monkeypatch, details, capability):
     import tensorflow
 
     monkeypatch.setattr(tensorflow.config, "list_physical_devices", lambda kind: ["a GPU"])
     monkeypatch.setattr(tensorflow.config.experimental, "get_device_details", lambda gpu: details)
-    assert backend._gpu_capability("tensorflow") == capability
+    assert backend.find_gpu_capability("tensorflow") == capability
 
 
 @pytest.mark.parametrize(
     ("platform", "said", "capability"), [("gpu", "9.0", 9), ("gpu", "gfx942", 0), ("cpu", "", None)]
 )
-def test_what_jax_says_of_a_gpu(monkeypatch, platform, said, capability):
+def test_find_gpu_capability_on_jax_is_parsed(monkeypatch, platform, said, capability):
     jax = pytest.importorskip("jax")
     device = types.SimpleNamespace(platform=platform, compute_capability=said)
     monkeypatch.setattr(jax, "devices", lambda: [device])
-    assert backend._gpu_capability("jax") == capability
+    assert backend.find_gpu_capability("jax") == capability
 
 
 @pytest.mark.parametrize(
@@ -63,25 +63,25 @@ def test_what_jax_says_of_a_gpu(monkeypatch, platform, said, capability):
         ("resnet20", None, "mixed_bfloat16"),
     ],
 )
-def test_auto_looks_at_the_network(monkeypatch, name, capability, chosen):
+def test_set_precision_auto_depends_on_network(monkeypatch, name, capability, chosen):
     """Depthwise convolutions are slow in bfloat16 on a processor, not on a GPU."""
-    monkeypatch.setattr(backend, "_gpu_capability", lambda backend: capability)
-    monkeypatch.setattr(backend, "_processor_flags", lambda: {"avx512_bf16"})
-    rows = zoo.rows(zoo.composed(name))
-    assert backend.choose("auto", rows) == keras.config.dtype_policy().name == chosen
-    assert backend.choose("mixed_bfloat16", rows) == "mixed_bfloat16"
+    monkeypatch.setattr(backend, "find_gpu_capability", lambda backend: capability)
+    monkeypatch.setattr(backend, "read_processor_flags", lambda: {"avx512_bf16"})
+    rows = registry.rows(registry.compose_network(name))
+    assert backend.set_precision("auto", rows) == keras.config.dtype_policy().name == chosen
+    assert backend.set_precision("mixed_bfloat16", rows) == "mixed_bfloat16"
 
 
-def test_an_unknown_precision_is_refused():
+def test_start_refuses_unknown_precision():
     with pytest.raises(UserError, match="'float8'"):
         backend.start("float8")
 
 
-def test_noise_is_held_back_and_warnings_are_not():
+def test_filter_noise_prints_warnings_only():
     code = (
         "import os\n"
         "from convzoo.training import backend\n"
-        "with backend._without_noise():\n"
+        "with backend.filter_noise():\n"
         "    os.write(2, b'I0000 port.cc:153] oneDNN custom operations are on. You may see\\n')\n"
         "    os.write(2, b'W0000 the disk is on fire\\n')\n"
     )
@@ -89,15 +89,27 @@ def test_noise_is_held_back_and_warnings_are_not():
     assert done.stderr == "W0000 the disk is on fire\n"
 
 
-def test_starting_says_nothing_where_all_is_well():
-    code = "from convzoo.training import backend; backend.start('float32')"
-    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+@pytest.mark.integration
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_start_keeps_a_later_bfloat16_product_quiet(precision):
+    code = (
+        "import os\n"
+        "from convzoo.training import backend\n"
+        f"backend.start({precision!r})\n"
+        "import keras\n"
+        "ones = keras.ops.ones((8, 8), 'bfloat16')\n"
+        "keras.ops.matmul(ones, ones)\n"
+        "print(os.environ['TF_ENABLE_ONEDNN_OPTS'])\n"
+    )
+    unset = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
+    environment = {key: value for key, value in os.environ.items() if key not in unset}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stderr == ""
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("given", "threads"), [({}, "3"), ({"OMP_NUM_THREADS": "5"}, "5")])
-def test_cores_are_threads_unless_the_environment_says_otherwise(given, threads):
+def test_start_limits_threads_unless_environment_does(given, threads):
     code = "import os; from convzoo.training import backend; backend.start('float32', 3); print(dict(os.environ))"
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "NPROC")
     environment = {key: value for key, value in os.environ.items() if key not in names} | given
@@ -106,7 +118,8 @@ def test_cores_are_threads_unless_the_environment_says_otherwise(given, threads)
     assert [told[name] for name in names] == ["3", "3", threads, "3"]
 
 
-def test_tensorflow_takes_no_more_threads_than_it_has_cores():
+@pytest.mark.integration
+def test_start_limits_threads_of_tensorflow():
     pytest.importorskip("tensorflow")
     code = (
         "import sys, pathlib\n"

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from convzoo.training.signals import Interrupted, interrupting
+from convzoo.training.signals import SignalInterrupt, defer_interrupts
 
 
 @pytest.fixture(autouse=True)
@@ -22,33 +22,33 @@ def hit_by(*numbers, check=False):
     """Goes on after the signals, as a library does that swallows every exception; returns how far it came."""
     passed = []
     try:
-        with interrupting() as interrupts:
+        with defer_interrupts() as interrupts:
             for number in numbers:
                 os.kill(os.getpid(), number)
                 passed.append(number)
             if check:
                 interrupts.check()
                 passed.append("check")
-    except Interrupted as ended:
+    except SignalInterrupt as ended:
         return passed, ended.exit_code
     return passed, 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_the_first_waits_for_a_check(number, code):
+def test_first_signal_waits_for_check(number, code):
     assert hit_by(number, check=True) == ([number], code)
 
 
-def test_the_second_does_not_wait():
+def test_second_signal_raises_at_once():
     assert hit_by(signal.SIGTERM, signal.SIGINT) == ([signal.SIGTERM], 143)
 
 
-def test_one_that_nobody_asked_for_is_told_at_the_end(capsys):
+def test_signal_raises_at_end_of_context(capsys):
     assert hit_by(signal.SIGTERM) == ([signal.SIGTERM], 143)
-    assert "once more ends at once" in capsys.readouterr().err
+    assert "Press Ctrl-C again" in capsys.readouterr().err
 
 
-def test_ignored_signals_stay_ignored_and_handlers_come_back():
+def test_ignored_signals_stay_ignored_and_handlers_return():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert hit_by(signal.SIGHUP, check=True) == ([signal.SIGHUP, "check"], 0)

@@ -1,0 +1,1 @@
+"""Commands: Hydra entry points whose mistakes are one line."""

@@ -1,0 +1,1 @@
+"""Numbers about trained networks: metrics, calibration, shift, comparison, statistics."""

@@ -1,0 +1,1 @@
+"""Runs: what `train.py` and `evaluate.py` do, in functions that can be imported."""

@@ -1,0 +1,1 @@
+"""Layers made of layers, and the blocks that papers name."""

@@ -1,0 +1,1 @@
+"""Convolutions, and layers with weights of their own for each place."""

@@ -1,0 +1,1 @@
+"""Normalization inside a network."""

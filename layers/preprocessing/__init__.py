@@ -1,0 +1,1 @@
+"""Preprocessing that adapts to the training images."""

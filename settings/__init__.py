@@ -1,0 +1,1 @@
+"""Schemas for everything that convzoo reads: settings, files on disk, and records that come from a store."""

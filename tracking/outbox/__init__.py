@@ -1,0 +1,1 @@
+"""An outbox: what a run records is written to a journal first, then sent to MLflow."""

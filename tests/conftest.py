@@ -12,8 +12,8 @@ import pytest
 from convzoo.cli import command
 
 if keras.backend.backend() == "torch":
-    # In oneDNN 3.12 (torch 2.13) the gradient of a strided 1x1 kernel over fewer than 8 channels writes past its memory:
-    # https://github.com/uxlfoundation/oneDNN/issues/6035. The tests' small layers are such; torch's own kernels are right.
+    # In torch 2.13 the gradient of a strided 1x1 kernel over fewer than 8 channels writes past its memory:
+    # https://github.com/uxlfoundation/oneDNN/issues/6035. Small layers of the tests have such kernels.
     import torch
 
     torch.backends.mkldnn.set_flags(False)

@@ -88,7 +88,8 @@ def test_seed_may_be_a_numpy_integer(cls):
         each.build(IMAGES.shape)
     other.set_weights(layer.get_weights())
     training = {"training": True} if "training" in inspect.signature(cls.call).parameters else {}
-    np.testing.assert_array_equal(np.array(layer(IMAGES, **training)), np.array(other(IMAGES, **training)))
+    outputs = [keras.ops.convert_to_numpy(each(IMAGES, **training)) for each in (layer, other)]
+    np.testing.assert_array_equal(*outputs)
 
 
 @pytest.mark.parametrize("value", [-np.inf, np.inf])

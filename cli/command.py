@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -98,8 +98,14 @@ def _prepare_words(words: list[str], name: str) -> list[str]:
     """Check the words of a command line; returns those that Hydra reads, with the ones that a study's file adds."""
     words = overrides.check_words(words, lambda: known_keys(name, words))
     if name == "train":
-        words = study_file.expand_overrides(words)
+        words = study_file.expand_overrides(words, _choose_parts)
     return overrides.take_passwords(overrides.quote_text([*words, *overrides.find_store(words)]))
+
+
+def _choose_parts(study: Mapping[str, Any], words: Sequence[str]) -> list[str]:
+    from ..experiments.ablation import choose_parts
+
+    return choose_parts(study, overrides.quote_text(list(words)))
 
 
 @contextlib.contextmanager

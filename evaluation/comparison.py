@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..settings.ablation import ABLATE, NOTHING
 from ..settings.metrics import METRIC, SHARES
 from .statistics import (
     Spread,
@@ -27,6 +28,7 @@ LEADING_PARAMS = (
     "pooling",
     "dropout",
     "input_dropout",
+    ABLATE,  # before what it changes
     "data",
     "recipe",
     "optimizer",
@@ -145,7 +147,7 @@ def group_cells(results: Iterable[FinishedRun]) -> tuple[list[Cell], list[str]]:
         )
         for runs in members
     ]
-    return sorted(cells, key=lambda cell: [_sort_key(value) for value in cell.values.values()]), axes
+    return sorted(cells, key=lambda cell: [_value_sort_key(*each) for each in cell.values.items()]), axes
 
 
 def shorten_names(axes: Iterable[str]) -> list[str]:
@@ -333,6 +335,11 @@ def has_settings(cell: Cell, settings: Settings) -> bool:
 def is_same_value(one: object, other: object) -> bool:
     """Compare two values of a param: as numbers if both are, else as text."""
     return _sort_key(one) == _sort_key(other)
+
+
+def _value_sort_key(axis: str, value: str) -> tuple[int, float, str]:
+    """Return a key by which the full recipe stands before those that lack a part."""
+    return (0, 0.0, "") if (axis, value) == (ABLATE, NOTHING) else _sort_key(value)
 
 
 def _sort_key(value: Any) -> tuple[int, float, str]:

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .. import UserError
-from ..settings import study_file
+from ..settings import ablation, study_file
 from ..settings.composition import ComposedRun, compose_run
 from ..settings.composition_errors import explain_composition_error
 from ..settings.overrides import find_store, format_override, take_password, take_passwords
@@ -135,6 +135,7 @@ def check_settings(composed: ComposedRun) -> TrainSettings:
     data.check_config(settings.data.model_dump())
     axes.check_config(settings.model_dump())
     resolve_augmentation(settings)
+    settings.recipe = ablation.leave_out(settings.recipe, settings.ablate)
     return settings.with_overrides(composed.overrides)
 
 

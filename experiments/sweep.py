@@ -277,6 +277,7 @@ class SweepCallback(Callback):
         check_study_name(config.study)
         if config.study != DEFAULT_EXPERIMENT:
             file = study_file.load_study(config.study, _config_folders(config))
+            file = file and study_file.add_ablation(file, config.hydra.overrides.task)
             swept = [key.lstrip("+") for key, words in choices.items() if len(words) > 1]
             # The grid of a study that stops when it is decided is not known before.
             grid = None if file and file.get("until") else describe_grid(choices)

@@ -33,6 +33,7 @@ def describe_answer(report: StudyReport, report_address: str | None = None, max_
         blocks.append(f"**Question:** {_escape(clip(report.question, _LONGEST_LINE))}")
     blocks.append(_escape(_count_runs(report)))
     blocks += _section("Claims, stated beforehand", [*report.departure_lines(), *report.claims()])
+    blocks += _section("The recipe without a part, minus the full recipe", report.ablation.lines())
     after = [
         *_section("Runs that did not learn", report.not_learning_lines()),
         *_section("Missing runs", report.unfinished_lines()),
@@ -49,6 +50,9 @@ def _first_line(report: StudyReport) -> str:
         return f"**{_escape(clip(verdicts, _LONGEST_VERDICTS))}**"
     if not report.cells:
         return "**no finished run yet**"
+    if report.ablation.effects:
+        largest = report.ablation.describe(report.ablation.effects[0])
+        return f"**{_escape(f'largest loss by leaving out a part of the recipe: {largest}')}**"
     best = max(report.cells, key=lambda cell: cell.spread().mean)
     name = _setting(best, dict(zip(report.axes, shorten_names(report.axes), strict=True))) or best.params.get("model")
     return f"**{_escape(f'best of {len(report.cells)} cells: {name}, {best.spread().mean:.2%}')}**"

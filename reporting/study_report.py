@@ -33,10 +33,13 @@ from ..evaluation.statistics import (
     compute_sign_flip_p_value,
     compute_spread,
 )
+from ..settings.ablation import ABLATE
 from ..settings.metrics import METRIC, is_share
 from ..settings.schema import Schema, parse
 from ..settings.study_schema import StudyFile
 from ..settings.text import clip, csv_cell, printable
+from . import ablation
+from .ablation import Ablation
 from .checked_runs import LONGEST_RUN, CheckedRun, StudyRun, check_runs
 from .grid import (
     Grid,
@@ -48,6 +51,7 @@ from .grid import (
 )
 from .html import encode_image, render_page
 from .plots.study import draw_cells, draw_cost, draw_differences, draw_interactions
+from .table_formats import format_p_value, format_share_interval
 from .text_table import fold, text_table
 
 NOTES = (
@@ -107,6 +111,7 @@ class StudyReport:
         file: the study's file as it was recorded; None if there is none, or it cannot be used.
         looks: the numbers of seeds, if the study runs until it is decided, else None.
         obstacle: the reason why the claims of such a study cannot be looked at, a sentence, or None.
+        ablation: the effects of leaving out parts of the recipe.
         never_started: combinations of settings without a run; before the first look, those without a finished one.
         judgements: one for each claim.
     """
@@ -152,9 +157,11 @@ class StudyReport:
         self.table_metrics = [*self.metrics, *self._claimed_metrics(claims)]
         self.has_intervals = any(cell.spread().n >= MIN_SEEDS for cell in self.cells)
         self.shared_params = ", ".join(f"{key}={value}" for key, value in shared_params(self.cells, self.axes).items())
-        self.differences = compute_differences(self.cells, self.axes)
+        self.ablation = Ablation(self.cells, self.metrics, bool(self.not_learning))
+        axes = [axis for axis in self.axes if axis != ABLATE]
+        self.differences = compute_differences(self.cells, axes)
         self.learning_differences = (
-            compute_differences(self.cells, self.axes, learning_only=True) if self.not_learning else []
+            compute_differences(self.cells, axes, learning_only=True) if self.not_learning else []
         )
         # Before all cells have the seeds of the first look, a claim would be judged by some of its cells.
         judged_cells = [] if self.obstacle or (self.looks and self.never_started) else self.cells
@@ -176,13 +183,14 @@ class StudyReport:
     def tables(self) -> list[Table]:
         """Return the tables of the report."""
         tables = [Table("Accuracy by cell", *self._cell_table())] if self.cells else []
+        tables += [Table(ablation.TITLE, *self.ablation.table())] if self.ablation.effects else []
         if self.differences:
             title = "What each axis does, all else the same"
             if self.not_learning:
                 title += ", over all runs"
             tested = any(each.p is not None for each in self.differences)
             heads = [*self._difference_heads(), *["p after Holm"] * tested]
-            rows = [[*self._difference_row(each), *[_format_p(each.p)] * tested] for each in self.differences]
+            rows = [[*self._difference_row(each), *[format_p_value(each.p)] * tested] for each in self.differences]
             tables.append(Table(title, heads, rows))
         if self.learning_differences:
             title = f"The same without the {_pluralize(len(self.not_learning), 'run')} that did not learn"
@@ -208,7 +216,7 @@ class StudyReport:
                     format_difference(compute_spread(by_seed).mean, metric),
                     format_interval(*each.interval, metric) if each.interval else "–",
                     format_interval(*bootstrapped, metric) if bootstrapped else "–",
-                    _format_p(compute_sign_flip_p_value(by_seed)),
+                    format_p_value(compute_sign_flip_p_value(by_seed)),
                 ]
             )
         return rows
@@ -248,6 +256,8 @@ class StudyReport:
             figures |= _number_figures(stem, draw_cells(self.study, self.cells, metric))
         if len(self.axes) > 1:
             figures |= _number_figures("interaction", draw_interactions(self.cells, self.axes))
+        if self.ablation.effects:
+            figures["ablation.png"] = self.ablation.draw(self.study)
         shown = [each for each in self.differences if each.metric == METRIC]
         if shown and (len(self.axes) > 2 or (len(self.axes) > 1 and self.not_learning)):
             again = {(d.axis, d.first, d.second): d for d in self.learning_differences if d.metric == METRIC}
@@ -301,6 +311,7 @@ class StudyReport:
             notes=[
                 *NOTES[: None if self.judgements else -1],
                 *[_LOOKS_NOTE] * bool(self.looks),
+                *[ablation.NOTE] * bool(self.ablation.effects),
                 *[_OPINIONS_NOTE] * bool(self._opinion_rows()),
             ],
         )
@@ -320,7 +331,7 @@ class StudyReport:
             f"{key} also differs: {', '.join(f'{value} ({study})' for study, value in values.items())}"
             for key, values in params_that_follow(self.cells, self.axes, "study").items()
         ]
-        for axis in self.axes:
+        for axis in {each.axis: None for each in self.differences}:
             pairs, total = value_pairs(self.cells, axis)
             if len(pairs) < total:
                 lines.append(
@@ -383,7 +394,7 @@ class StudyReport:
             spread = cell.spread(metric)
             mean = f"{spread.mean:.2%}" if is_share(metric) else f"{spread.mean:.4g}"
             words.append(mean + f" {_MARK}" * (metric == METRIC and bool(cell.not_learning)))
-            interval = _format_interval(spread, 0) if is_share(metric) else _format_plain_interval(spread)
+            interval = format_share_interval(spread, 0) if is_share(metric) else _format_plain_interval(spread)
             words += [interval] * self.has_intervals
             if metric == METRIC and self.has_intervals:
                 words.append("–" if spread.deviation is None else f"{100 * spread.deviation:.2f}")
@@ -401,7 +412,7 @@ class StudyReport:
         names = dict(zip(self.axes, shorten_names(self.axes), strict=True))
         words = [names[each.axis], f"{_shorten(each.first)} − {_shorten(each.second)}"]
         words += [_metric_name(each.metric)] * (len(self.metrics) > 1)
-        words += [f"{100 * each.spread.mean:+.2f}", *[_format_interval(each.spread, -1)] * self.has_intervals]
+        words += [f"{100 * each.spread.mean:+.2f}", *[format_share_interval(each.spread, -1)] * self.has_intervals]
         return [*words, str(each.spread.n)]
 
 
@@ -511,10 +522,6 @@ def _csv_row(cells: Iterable[Any]) -> list[Any]:
     return [csv_cell(printable(cell)) if isinstance(cell, str) else cell for cell in cells]
 
 
-def _format_p(p: float | None) -> str:
-    return "–" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
 def _format_margin(judgement: Judgement) -> str:
     size = format_difference(abs(judgement.margin), judgement.metric).lstrip("+")
     margin = f"by {size} or more" if judgement.margin >= 0 else f"no more than {size} worse"
@@ -523,15 +530,6 @@ def _format_margin(judgement: Judgement) -> str:
 
 def _metric_name(metric: str, separator: str = " ") -> str:
     return metric.removeprefix("test_").replace("_", separator)
-
-
-def _format_interval(spread: Spread, lowest: float) -> str:
-    """Format the interval of shares from `lowest` to 1, in hundredths."""
-    if spread.n < MIN_SEEDS:
-        return "too few seeds"
-    shown = clip_interval(spread, lowest, 1)
-    sign = "+" if lowest < 0 else ""
-    return f"{100 * shown[0]:{sign}.2f} to {100 * shown[1]:{sign}.2f}" if shown else "–"
 
 
 def _format_plain_interval(spread: Spread) -> str:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from ..evaluation.statistics import MIN_SEEDS, Spread, clip_interval
 from ..settings.text import csv_cell, printable
 
 TableFormat = Literal["latex", "csv", "markdown"]
@@ -37,6 +38,20 @@ def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]], form: Tabl
     """
     lines = [[printable(cell) for cell in row] for row in (heads, *rows)]
     return _FORMATS[form](lines)
+
+
+def format_share_interval(spread: Spread, lowest: float) -> str:
+    """Format the interval of shares from `lowest` to 1, in hundredths."""
+    if spread.n < MIN_SEEDS:
+        return "too few seeds"
+    shown = clip_interval(spread, lowest, 1)
+    sign = "+" if lowest < 0 else ""
+    return f"{100 * shown[0]:{sign}.2f} to {100 * shown[1]:{sign}.2f}" if shown else "–"
+
+
+def format_p_value(p: float | None) -> str:
+    """Format a p-value; None has none."""
+    return "–" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def _format_latex(lines: Sequence[Sequence[str]]) -> str:

@@ -63,16 +63,17 @@ class ComposedRun:
         return cls(config, words, folders, is_typed or hydra.runtime.choices.get("data") != "cifar10")
 
 
-def compose_run(words: Sequence[str]) -> ComposedRun:
+def compose_run(words: Sequence[str], config_dir: str | Path | None = None) -> ComposedRun:
     """Compose the settings of one run of train.py.
 
     Args:
         words: overrides as on the command line, `key=value`.
+        config_dir: a folder of the user's own configs, as `--config-dir` takes it; None: only those of `configs/`.
 
     Raises:
         UserError: Hydra cannot compose them.
     """
-    return ComposedRun.from_hydra(*_compose("train", words))
+    return ComposedRun.from_hydra(*_compose("train", words, config_dir))
 
 
 def compose_network(model: str, pooling: str, config_dir: str | Path | None = None) -> DictConfig:

@@ -4,6 +4,7 @@
     sweep: {model: [lenet, nin], seed: [0, 1, 2]}    # every combination is a run
     together: {model: [lenet, nin], epochs: [5, 9]}  # lenet with 5, nin with 9
     set: {data.fraction: 0.2, epochs: 5}             # the same in all of them
+    ablate: recipe                                   # and without each part of the recipe, or without those of a list
     until: decided                                   # add seeds until each claim is decided; then `seed` is not swept
     seeds: {from: 3, to: 40}                         # look at the claims after 3 seeds, then after each, up to 40
     budget: 90 minutes                               # of training, for all runs together
@@ -34,13 +35,14 @@ from hydra.core.override_parser.types import RangeSweep
 
 from .. import UserError
 from . import untrusted_yaml
+from .ablation import ABLATE, NOTHING, part_name
 from .rules import decides_result
 from .schema import parse
 from .study_schema import Claim, Published, StudyFile
 
 MAX_RUNS = 100_000  # runs of a sweep
 CONFIGS = Path(__file__).parents[1] / "configs"
-KEYS = ("question", "sweep", "together", "set", "until", "seeds", "budget", "claims", "like", "published")
+KEYS = ("question", "sweep", "together", "set", "ablate", "until", "seeds", "budget", "claims", "like", "published")
 _KINDS = {
     "question": str,
     "sweep": dict,
@@ -54,6 +56,7 @@ _KINDS = {
     "published": list,
 }
 _PARTS = ("sweep", "together", "set")  # the keys of a study whose values are settings
+PartsChooser = Callable[[Mapping[str, Any], Sequence[str]], Sequence[str]]
 _PRINTING_OPTIONS = ("--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion")
 
 
@@ -110,9 +113,10 @@ def load_study(name: object, folders: Iterable[str | Path] = (), _for: tuple[str
     if stated.get("until"):
         study["sweep"] = {key: value for key, value in study["sweep"].items() if key != "seed" or key in parts["sweep"]}
     _check_together(study["together"], where)
+    study = _check_ablate(study, where)
     _check_until(study, where)
     for claim in study["claims"]:
-        _check_claim(claim, {key for part in _PARTS for key in study[part]}, where)
+        _check_claim(claim, {key for part in _PARTS for key in study[part]} | ({ABLATE} & {*study}), where)
     for line in study["published"]:
         parse(Published, line, f"{where}: published")
     return study
@@ -149,6 +153,23 @@ def _check_together(together: dict[str, Any], where: str) -> None:
         raise UserError(
             f"{where}: `together` must have two or more keys with equally many values. Received: {received}"
         )
+
+
+def _check_ablate(study: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a study with the names of the parts that it leaves out; refuse what is none, or is stated twice."""
+    stated = study.get(ABLATE)
+    if stated is None:
+        return study
+    if any(ABLATE in study[part] for part in _PARTS):
+        raise UserError(f"{where} has `{ABLATE}` as a key and as a setting; state only one")
+    if stated == "recipe":
+        return study
+    parts = [part_name(part) for part in stated if isinstance(part, str)] if isinstance(stated, list) else []
+    if not parts or len({*parts, NOTHING}) <= len(stated):
+        raise UserError(
+            f"{where}: `{ABLATE}` must be recipe, or a list of its parts, as [augmentation.flip]. Received: {stated!r}"
+        )
+    return {**study, ABLATE: parts}
 
 
 def _check_until(study: dict[str, Any], where: str) -> None:
@@ -191,14 +212,18 @@ def _check_claim(claim: Any, known: Collection[str], where: str) -> None:
             raise UserError(f"{where} claims something of `{unknown.pop()}`, which it neither sweeps nor sets")
 
 
-def expand_overrides(words: list[str]) -> list[str]:
+def expand_overrides(words: list[str], choose_parts: PartsChooser | None = None) -> list[str]:
     """Add the overrides that the file of `study=` stands for to the words of a command line.
+
+    Args:
+        words: of the command line.
+        choose_parts: from a study that leaves out parts of its recipe, and the words without them, to the parts.
 
     Raises:
         UserError: the file is no study.
     """
     named = [word.partition("=")[2] for word in words if word.startswith("study=")]
-    study = load_study(named[-1], _config_folders(words)) if named else None
+    study = load_study(named[-1], config_folders(words)) if named else None
     if study is None:
         sweeps = {"-m", "--multirun"} & set(words)
         if named and not sweeps and (near := get_close_matches(named[-1], study_names(), 3, 0.8)):
@@ -226,14 +251,32 @@ def expand_overrides(words: list[str]) -> list[str]:
         for key, value in {**varied, **study["set"]}.items()
         if key not in typed
     ]
+    if study.get(ABLATE) and ABLATE not in typed and choose_parts and not {*_PRINTING_OPTIONS} & set(words):
+        parts = choose_parts(study, [*words, *given])
+        given = [f"{ABLATE}={','.join([NOTHING, *parts])}", *given]  # first: the seeds of a cell stay together
     multirun = [] if {"-m", "--multirun", *_PRINTING_OPTIONS} & set(words) else ["-m"]
     return [*multirun, *words, *given, *_light_artifacts([*words, *given])]
 
 
 def find_study(words: Sequence[str]) -> dict[str, Any] | None:
-    """Read the file of the study that words of a command line name; None if they name none, or it has no file."""
+    """Read the file of the study that words of a command line name; None if they name none, or it has no file.
+
+    What it leaves out of its recipe is in its `sweep`, as the words have it.
+    """
     named = [word.partition("=")[2] for word in words if word.startswith("study=")]
-    return load_study(named[-1].strip("\"'"), _config_folders(words)) if named else None
+    study = load_study(named[-1].strip("\"'"), config_folders(words)) if named else None
+    return study and add_ablation(study, words)
+
+
+def add_ablation(study: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
+    """Return a study whose `sweep` has the parts that it leaves out of its recipe, as the words of its sweep name them.
+
+    Args:
+        study: as `load_study` returns it.
+        words: of the sweep.
+    """
+    swept = [word.partition("=")[2].split(",") for word in words if word.startswith(f"{ABLATE}=")]
+    return {**study, "sweep": {ABLATE: swept[-1], **study["sweep"]}} if study.get(ABLATE) and swept else study
 
 
 def select_together(study: Mapping[str, Any], words: Iterable[str]) -> Callable[[Collection[str]], bool]:
@@ -342,7 +385,8 @@ def _format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
-def _config_folders(words: Sequence[str]) -> list[Path]:
+def config_folders(words: Sequence[str]) -> list[Path]:
+    """Return the folders of the user's own configs that words of a command line name."""
     pairs = zip(words, [*words[1:], ""], strict=True)
     folders = [
         word.partition("=")[2] or following

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from .ablation import NOTHING, part_name
 from .data import DataSettings
 from .recipe import RecipeSettings, is_number
 from .rules import NAME_RULE, explain_unknown_key, is_name
@@ -66,6 +67,9 @@ class TrainSettings(Settings):
     input_dropout: Any = Field(examples=["paper|RATE"], description="rate of the input's dropout layer")
     data: DataSettings
     recipe: RecipeSettings
+    ablate: Annotated[str, AfterValidator(part_name)] = Field(
+        NOTHING, examples=["nothing|PART"], description="leave out a part of the recipe, such as augmentation.flip"
+    )
     weights: Annotated[
         str | None,
         rule(lambda v: v is None or (isinstance(v, str) and v.strip() != ""), "a file, run:ID or run:latest"),

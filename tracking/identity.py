@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..settings.ablation import ABLATE, NOTHING
 from ..settings.rules import decides_result
 from .recipe_params import describe_recipe, former_recipe
 
@@ -72,6 +73,7 @@ class RunIdentity:
             "parameters": self.plan.params,
             "macs": self.plan.macs,
             **self._nested_overrides(),
+            **self._ablated_part(),
         }
         return {key: canonical(value) for key, value in params.items()}
 
@@ -126,6 +128,12 @@ class RunIdentity:
             "precision": self.precision,
             "backend": self.backend,
         }
+
+    def _ablated_part(self) -> dict[str, str]:
+        """Return the part that the recipe lacks. It decides no result by its name: the recipe without it does."""
+        part = self.settings.get(ABLATE, NOTHING)
+        is_typed = any(word.lstrip("+").startswith(f"{ABLATE}=") for word in self.overrides)
+        return {ABLATE: part} if is_typed or part != NOTHING else {}
 
     def _nested_overrides(self) -> dict[str, int | float | str]:
         words = [word.partition("=") for word in self.overrides]

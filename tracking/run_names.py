@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 
+from ..settings.ablation import ABLATE, NOTHING, part_name
 from ..settings.rules import PLACEHOLDERS, decides_result
 
 OVERRIDES_TAG = "convzoo.overrides"  # of a run: the words that distinguish it in its study, as JSON
 SETTING_TAG = "convzoo.setting"  # of a run: its name without the seed, by which MLflow groups the runs of a cell
-_SHORT_AXES = {"pooling": "", "stride": "s", "dropout": "d"}
+_SHORT_AXES = {ABLATE: "no ", "pooling": "", "stride": "s", "dropout": "d"}
 
 
 def run_name(model: str, seed: int | str, overrides: Sequence[str]) -> str:
@@ -28,8 +29,8 @@ def run_name(model: str, seed: int | str, overrides: Sequence[str]) -> str:
 def setting_name(model: str, overrides: Sequence[str]) -> str:
     """Return the name of a run without its seed, which all runs of a cell share.
 
-    Pooling, stride and dropout stand first, then the settings below the top, such as those of a layer, then the
-    network, then all other settings.
+    A part of the recipe that is left out, pooling, stride and dropout stand first, then the settings below the top,
+    such as those of a layer, then the network, then all other settings.
 
     Args:
         model: name of the network.
@@ -70,14 +71,18 @@ def short_setting(axis: str, value: str, name: str | None = None) -> str:
     """Return a value of an axis as names show it: `max`, `s2`, `d0.5`; with its key where it says little without.
 
     Args:
-        axis: `pooling`, `stride`, `dropout` or another one.
+        axis: `ablate`, `pooling`, `stride`, `dropout` or another one.
         value: as text.
         name: of the axis, shown as its key; None is `axis`.
 
     Example:
         >>> short_setting("stride", "2"), short_setting("stride", "paper"), short_setting("epochs", "9")
         ('s2', 'stride=paper', 'epochs=9')
+        >>> short_setting("ablate", "augmentation.flip"), short_setting("ablate", "nothing")
+        ('no augmentation.flip', 'full recipe')
     """
+    if axis == ABLATE and value:
+        return "full recipe" if value == NOTHING else f"{_SHORT_AXES[axis]}{part_name(value)}"
     short = _SHORT_AXES.get(axis)
     if short is None or not value or value in PLACEHOLDERS or (short and not value[:1].isdigit()):
         return f"{name or axis}={value}"

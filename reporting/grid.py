@@ -134,6 +134,7 @@ def find_departures(
     Returns:
         Texts such as `seed=0,1 (0,1,2)`: the values of the runs, and those of the file in brackets.
     """
+    runs = list(runs)
     recorded_runs = [(dict(run.params), _typed_words(run)) for run in runs]
     if not recorded_runs:
         return []
@@ -153,9 +154,11 @@ def find_departures(
         ):
             departures.append(f"{key}={_join_values(list(recorded.values()))} ({_join_values(texts)})")
     unknown: dict[str, dict[str | float, str]] = {}
-    for params, words in recorded_runs:
-        named = {**{key: text for key, text in params.items() if "." in key}, **words}
-        for key, text in named.items():
+    for run in runs:
+        # The params of a run whose words are known have arguments of its recipe too, which nobody typed.
+        is_known = getattr(run, "overrides", None) is not None
+        nested = {} if is_known else {key: text for key, text in run.params.items() if "." in key}
+        for key, text in {**nested, **_typed_words(run)}.items():
             if key not in {*file_values, *fixed_texts, *words_of_hydra} and decides_result(key):
                 unknown.setdefault(key, {}).setdefault(canonicalize(text), text)
     departures += [f"{key}={_join_values(list(texts.values()))} (not in the file)" for key, texts in unknown.items()]

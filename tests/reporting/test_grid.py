@@ -130,3 +130,11 @@ def test_grid_finds_resolved_value_by_recorded_words():
     run = make_run({"pooling": "paper"}, 0, 0.5, overrides={"pooling": "paper"})
     run.params["pooling"], run.name = "max", "pooling=paper · lenet · seed 0"
     assert never_begun([run], {"pooling": ["paper", "max"]})[0] == {"pooling=max"}
+
+
+def test_arguments_of_the_recipe_that_nobody_typed_are_no_departures():
+    params = {"recipe.optimizer.weight_decay": "0.1", "recipe.schedule.warmup": "0.2"}
+    runs = [make_run({"dropout": "0", **params}, 0, 0.5, overrides={"recipe.schedule.warmup": "0.2"})]
+    assert find_departures(runs, {"dropout": ["0"], "seed": [0]}, {}) == [
+        "recipe.schedule.warmup=0.2 (not in the file)"
+    ]

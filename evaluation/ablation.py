@@ -1,4 +1,4 @@
-"""What each part of a recipe gives: the recipe without the part, compared with the full recipe."""
+"""The effect of each part of a recipe: the recipe without the part, compared with the full recipe."""
 
 from collections.abc import Sequence
 from dataclasses import replace

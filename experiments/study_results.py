@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..settings.ablation import ABLATE
 from ..settings.evaluation import EvaluateTrackingSettings
 from ..settings.overrides import STORE_VARIABLE, take_password
 from ..tracking.results import Result
@@ -59,7 +60,8 @@ def make_frame(runs: Sequence[Result]) -> pd.DataFrame:
     """Make the table of `results` from recorded runs."""
     params = _columns([run.params for run in runs])
     seeds = params.pop("seed", [None] * len(runs))
-    varied = {name: values for name, values in params.items() if len({*values}) > 1}
+    names = sorted(params, key=lambda name: name != ABLATE)  # before the arguments of the parts that are left out
+    varied = {name: params[name] for name in names if len({*params[name]}) > 1}
     columns: dict[str, Any] = {
         "run_id": _texts([run.id for run in runs]),
         "name": _texts([run.name for run in runs]),

@@ -1,4 +1,4 @@
-"""What each part of a recipe gives, in a study's report: a table, bars, and lines."""
+"""The effects of leaving out parts of a recipe, in the report of a study: a table, bars, and lines."""
 
 from collections.abc import Sequence
 

@@ -58,3 +58,16 @@ def test_results_reads_store_of_environment(uri, monkeypatch):
 def test_results_refuses_unknown_study(uri):
     with pytest.raises(UserError, match="did you mean mine"):
         convzoo.results("mime", uri)
+
+
+def test_results_name_what_is_left_out_before_the_params_that_follow_from_it(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = mlflow.MlflowClient(uri)
+    experiment = client.create_experiment("parts")
+    for part, rows in (("nothing", "RandomFlip"), ("augmentation.flip", "none")):
+        run = client.create_run(experiment)
+        for key, value in {"augmentation": rows, "seed": "0", "ablate": part}.items():
+            client.log_param(run.info.run_id, key, value)
+    frame = convzoo.results("parts", uri)
+    assert [*frame][3:6] == ["ablate", "augmentation", "seed"]
+    assert set(frame["ablate"]) == {"nothing", "augmentation.flip"}

@@ -131,6 +131,16 @@ def test_study_that_cannot_leave_its_parts_out_is_refused(tmp_path, text, messag
         expand(tmp_path, text)
 
 
+def test_study_until_decided_may_leave_parts_out(tmp_path):
+    claim = "{says: x, better: {ablate: nothing}, than: {ablate: schedule}, by: 0.01}"
+    text = f"ablate: [schedule]\nuntil: decided\nclaims: [{claim}]"
+    words = expand(tmp_path, text)
+    assert {"ablate=nothing,schedule", "seed=0,1,2"} <= {*words}
+    assert study_file.find_study(words)["sweep"] == {"ablate": ["nothing", "schedule"]}
+    with pytest.raises(UserError, match=r"`ablate` cannot be typed, because the file has `until: decided`"):
+        expand(tmp_path, text, "ablate=nothing,schedule")
+
+
 def test_study_may_cross_parts_with_settings_that_keep_the_recipe(tmp_path):
     words = expand(tmp_path, "ablate: [schedule]\nsweep: {dropout: [0, 0.5], data.fraction: [0.5, 1], seed: [0, 1]}")
     assert "ablate=nothing,schedule" in words

@@ -209,6 +209,26 @@ def test_run_name_has_key_where_value_says_little():
     assert setting_name("nin", words) == "pooling=paper · stride=paper · d0 · nin"
 
 
+def test_run_name_starts_with_the_part_that_is_left_out():
+    words = ["model=nin", "dropout=0.5", "ablate=augmentation.flip"]
+    assert run_name("nin", 1, words) == "no augmentation.flip · d0.5 · nin · seed 1"
+    assert setting_name("nin", ["ablate=recipe.schedule"]) == "no schedule · nin"
+    assert setting_name("nin", ["ablate=nothing"]) == "full recipe · nin"
+
+
+def test_part_that_is_left_out_is_a_param_and_no_identity():
+    """The recipe without the part decides the result, so that it has one identity however it was typed."""
+
+    def identity(part, *words):
+        settings = {**SETTINGS, "ablate": part}
+        return RunIdentity(settings, {"rows": ROWS}, {}, PLAN, "0f", "float32", "jax", words)
+
+    assert identity("schedule").params["ablate"] == "schedule"
+    assert identity("nothing", "ablate=nothing").params["ablate"] == "nothing"
+    assert "ablate" not in identity("nothing").params
+    assert identity("schedule").tags == identity("nothing").tags
+
+
 def test_order_of_augmentations_counts():
     rows = {"flip": {"_target_": "x"}, "cutout": {"_target_": "y"}}
     assert tags(("recipe.augmentation", rows)) != tags(("recipe.augmentation", dict(reversed(rows.items()))))

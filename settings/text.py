@@ -1,5 +1,6 @@
 """Text from outside the program (files, stores, command lines) made safe to show, and text folded to a terminal."""
 
+import math
 import re
 import textwrap
 import unicodedata
@@ -180,3 +181,22 @@ def squeeze(word: str) -> str:
         'learningrate'
     """
     return re.sub(r"[-_ ]", "", word).lower()
+
+
+def format_number(value: float) -> str:
+    """Format a number in at most seven characters; NaN is empty.
+
+    Example:
+        >>> format_number(-2.0), format_number(1 / 3)
+        ('−2', '0.33')
+    """
+    if math.isnan(value):
+        return ""
+    if abs(value) >= 1e5:
+        text = f"{value:.1e}"
+    elif round(value, 2) == 0 and abs(value) >= 5e-5:
+        text = f"{value:.1g}" if abs(value) >= 1e-4 else f"{value:.0e}"
+    else:
+        decimals = 2 if abs(value) < 100 else 1
+        text = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "0") else text.replace("-", "−")

@@ -1,9 +1,13 @@
-"""`python -m convzoo.layers` prints the page of all layers, `docs/layers.md`, from their docstrings."""
+"""`python -m convzoo.layers` prints the page of all layers, `docs/layers.md`, from their docstrings.
+
+With words behind it, it is the command of `animate_layer`.
+"""
 
 import inspect
 import re
+import sys
 
-from convzoo import layers
+from convzoo import UserError, layers
 from convzoo.settings.terminal import output_for_anyone
 
 GROUPS = {
@@ -52,6 +56,16 @@ def _cell(text: str) -> str:
 
 
 def run_command() -> None:
-    """Print the page."""
+    """Print the page, or write an animation; a mistake is printed in one line, and the exit code is 2."""
     with output_for_anyone():
-        print(page(), end="")
+        if not sys.argv[1:]:
+            print(page(), end="")
+            return
+        try:
+            from . import animate_layer  # needs more packages than the layers
+
+            animate_layer.run(sys.argv[1:])
+        except UserError as error:
+            from .command import exit_with  # which takes seconds to import
+
+            exit_with(str(error))

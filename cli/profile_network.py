@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import yaml
-
 from convzoo import UserError
 from convzoo.evaluation.latency import Latency, measure_latency
 from convzoo.training import backend
+
+from .words import parse_setting
 
 _COLUMNS = "{:>6}{:>12}{:>12}{:>12}{:>12}{:>8}"
 _HEAD = ("batch", "median, ms", "p95, ms", "images/s", "GMACs/s", "calls")
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"`--batch-sizes` must be positive integers. Received: {min(options.batch_sizes)}")
     if not options.seconds > 0:
         raise UserError(f"`--seconds` must be above 0. Received: {options.seconds:g}")
-    settings = dict(map(_parse_setting, options.settings))
+    settings = dict(map(parse_setting, options.settings))
     print(f"{options.name}{backend.describe_loading()}", flush=True)
     backend.start(options.precision)
 
@@ -108,11 +108,3 @@ def profile_model(model: Any, macs: int, batch_sizes: Sequence[int], seconds: fl
     for size in batch_sizes:
         images = generator.normal(size=(size, *model.input_shape[1:])).astype("float32")
         yield Profile(size, macs, measure_latency(partial(predictor.predict_on_batch, images), seconds))
-
-
-def _parse_setting(word: str) -> tuple[str, Any]:
-    key, sign, value = word.partition("=")
-    try:
-        return key, yaml.safe_load(value) if sign else None
-    except yaml.YAMLError as error:
-        raise UserError(f"`{key}` has a value that cannot be read. Received: {word}") from error

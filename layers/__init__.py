@@ -2,7 +2,7 @@
 
 import sys
 
-if sys.argv[:1] == ["-m"] and sys.orig_argv[-1:] == ["convzoo.layers"]:  # `python -m convzoo.layers` prints a page
+if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)] == "convzoo.layers":  # `python -m convzoo.layers …`
     from ..training import backend
 
     print(f"convzoo.layers{backend.describe_loading()}", file=sys.stderr, flush=True)

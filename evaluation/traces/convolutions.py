@@ -28,7 +28,7 @@ CONVOLUTIONS: tuple[type, ...] = (
 
 @dataclass(frozen=True)
 class Sliding:
-    """Where the windows of a convolution lie, and what they read."""
+    """The windows of a convolution over a padded image, and the weights at each."""
 
     padded: np.ndarray
     is_added: np.ndarray

@@ -90,8 +90,8 @@ def test_index_links_every_page() -> None:
 
 
 def test_images_of_the_docs_are_used_and_small() -> None:
-    files = {path for suffix in ("png", "svg") for path in (ROOT / "docs").rglob(f"*.{suffix}")}
-    links = {(page, link) for page in PAGES for link in re.findall(r"\(([^)]+\.(?:png|svg))\)", page.read_text())}
+    files = {path for suffix in ("gif", "png", "svg") for path in (ROOT / "docs").rglob(f"*.{suffix}")}
+    links = {(page, link) for page in PAGES for link in re.findall(r"\(([^)]+\.(?:gif|png|svg))\)", page.read_text())}
     shown = {(page.parent / link).resolve() for page, link in links}
     assert files == shown
     assert all(file.stat().st_size < 150_000 for file in files)

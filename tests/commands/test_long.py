@@ -11,7 +11,7 @@ from statistics import mean
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RUNS = 200 if os.environ.get("CONVZOO_TEST") == "all" else 40
+RUNS = 200 if os.environ.get("CONVZOO_TEST") == "all" else 20
 
 # `train.py`, which says after each of its jobs how many objects Python's collector knows.
 COUNTED = """if True:

@@ -1,11 +1,11 @@
 """`kill -9`, and the same command again: it goes on in the same MLflow run and ends with the very weights."""
 
-import os
 import random
 import time
 
 import pytest
 from fault_processes import Command, Store, lines
+from sampling import sample
 from small_run import BEGUN, WORDS, Aimed, assert_nothing_was_lost
 
 MOMENTS = {
@@ -57,7 +57,7 @@ MOMENTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("part", MOMENTS)
 def test_aimed(place, whole, part):
-    for moment in MOMENTS[part] if os.environ.get("CONVZOO_TEST") == "all" else MOMENTS[part][::2]:
+    for moment in sample(MOMENTS[part]):
         Aimed(place, "KILL", moment, *WORDS, f"study={part}").end(-9)
     Command(place, *WORDS, f"study={part}").end()
     assert_nothing_was_lost(place, f"sqlite:///{place}/mlflow.db", part, whole)
@@ -82,7 +82,7 @@ def test_an_everyday_run_that_is_killed_while_it_is_closed(place, whole):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4 if os.environ.get("CONVZOO_TEST") == "all" else 1))
+@pytest.mark.parametrize("seed", sample(range(4), 4))
 def test_at_random(place, whole, seed):
     """At any time from the first line to the end; a run that comes to its end is held against the whole one."""
     draw, cuts, studies = random.Random(seed), [], 0

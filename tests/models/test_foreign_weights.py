@@ -15,6 +15,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from sampling import sample
 
 from convzoo import UserError
 from convzoo.models import build
@@ -511,7 +512,7 @@ def application(network, image_shape=None, **options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
-@pytest.mark.parametrize("network", KERAS_APPLICATIONS)
+@pytest.mark.parametrize("network", sample(list(KERAS_APPLICATIONS), 3))
 @pytest.mark.filterwarnings("ignore")
 def test_file_of_keras_applications_gives_its_scores(network, suffix, tmp_path):
     if suffix == ".keras" and network != "mobilenet_v2":

@@ -20,6 +20,7 @@ from ..evaluation.tta import VIEW_COUNTS
 from ..settings.composition import ComposedRun
 from ..settings.study_file import list_jobs
 from ..tracking import DEFAULT_EXPERIMENT
+from .batch_size import AUTO, check_batch_fits, choose_batch_size
 from .recipe_checks import allow_own_classes
 from .session import current_session
 
@@ -170,10 +171,23 @@ class _Machine:
             estimate.skipped += len(seeds)
             return 0.0
         seconds = 0.0
+
+        def identify(**changes: Any) -> dict[str, str]:
+            changed = {**settings, **changes}
+            return RunIdentity(changed, network, {}, plan, data.digest, precision, self.backend, (), digest).tags
+
+        def is_used(batch_size: int) -> bool:
+            return identify(batch_size=batch_size)["cell"] in self.seconds
+
+        try:
+            if settings["batch_size"] == AUTO:
+                settings["batch_size"], _ = choose_batch_size(plan, settings, len(data.train), is_used)
+            check_batch_fits(plan, settings, len(data.train))
+        except UserError:
+            estimate.skipped += len(seeds)
+            return 0.0
         for seed in numbers:
-            settings["seed"] = seed
-            identity = RunIdentity(settings, network, {}, plan, data.digest, precision, self.backend, (), digest)
-            tags = identity.tags
+            tags = identify(seed=seed)
             if tags["identity"] in self.done:
                 estimate.done += 1
                 continue

@@ -14,6 +14,7 @@ from ..settings import study_file
 from ..settings.composition import ComposedRun
 from ..settings.text import without_interpolations
 from . import study_page
+from .batch_size import AUTO, check_batch_fits, choose_batch_size
 from .run_result import RunResult, Status
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..data.batches import Batches
     from ..models.planning import Plan
     from ..models.weights import NamedWeights
+    from ..tracking.identity import RunIdentity
     from ..training.compiled import CompiledModelCache
     from ..training.finetuning import FineTuning
 
@@ -69,6 +71,8 @@ class TrainingRun:
         from . import previews
 
         settings = self.settings
+        if settings["batch_size"] == AUTO:
+            self._choose_batch_size()
         batches = self._make_batches()
         if settings["show_batch"]:
             previews.save_batch(batches, self.data, settings["show_batch"])
@@ -80,32 +84,23 @@ class TrainingRun:
 
     def run(self) -> RunResult:
         """Reuse the recorded run, or train."""
-        import keras
-
         from ..settings.text import printable
         from ..tracking import environment, study_runs
-        from ..tracking.identity import RunIdentity
         from ..tracking.run_names import name_tags, run_name
         from ..training import backend, checkpoint, signals
 
         settings, study = self.settings, self.settings["study"]
-        words = list(self.composed.overrides)
-        distinguishing = study_file.distinguishing_overrides(words, study, self.composed.config_folders)
-        name = run_name(self.plan.name, settings["seed"], distinguishing)
-        identity = RunIdentity(
-            settings,
-            self.network,
-            self.axes,
-            self.plan,
-            self.data.digest,
-            self.precision,
-            keras.backend.backend(),
-            words,
-            self.weights.identity if self.weights else None,
+        distinguishing = study_file.distinguishing_overrides(
+            list(self.composed.overrides), study, self.composed.config_folders
         )
+        name = run_name(self.plan.name, settings["seed"], distinguishing)
         device = backend.describe_device()
-        tags = identity.tags | environment.environment_tags(settings["allow"]) | device
-        tags |= name_tags(self.plan.name, distinguishing)
+        more_tags = environment.environment_tags(settings["allow"]) | device
+        more_tags |= name_tags(self.plan.name, distinguishing)
+        if settings["batch_size"] == AUTO:
+            self._choose_batch_size(more_tags)
+        identity = self._identify()
+        tags = identity.tags | more_tags
         origin = environment.origin_tags(tags)
         key = study_runs.checkpoint_key(tags["identity"], origin)
         with (
@@ -123,6 +118,7 @@ class TrainingRun:
                 print(printable(f"{name}: done before, {reusable}"))
                 return self._result(Status.REUSED, reusable, reusable.metrics, ())
             checkpoints.check_device()
+            check_batch_fits(self.plan, settings, len(self.data.train))
             others = checkpoints.list_other_origins(identity.former_identity)
             for folder in [] if checkpoints.has_partial_run else others:
                 print(
@@ -131,6 +127,48 @@ class TrainingRun:
                     "same command"
                 )
             return self._train(name, identity.params, tags, interrupts, checkpoints)
+
+    def _identify(self, batch_size: int | None = None) -> RunIdentity:
+        """Return the identity of the run, with another batch size if one is given."""
+        import keras
+
+        from ..tracking.identity import RunIdentity
+
+        return RunIdentity(
+            self.settings if batch_size is None else {**self.settings, "batch_size": batch_size},
+            self.network,
+            self.axes,
+            self.plan,
+            self.data.digest,
+            self.precision,
+            keras.backend.backend(),
+            list(self.composed.overrides),
+            self.weights.identity if self.weights else None,
+        )
+
+    def _choose_batch_size(self, tags: Mapping[str, str] | None = None) -> None:
+        """Put the batch size that `batch_size=auto` stands for into the settings, and print it.
+
+        Args:
+            tags: of the run but those of its identity. Then it is the batch size of an interrupted run of the same
+                settings, or of a finished one that differs at most in its seed, if there is one.
+        """
+        from ..tracking import environment, study_runs
+        from ..training import checkpoint
+
+        settings = self.settings
+
+        def is_used(batch_size: int) -> bool:
+            if tags is None:
+                return False
+            run_tags = self._identify(batch_size).tags | tags
+            key = study_runs.checkpoint_key(run_tags["identity"], environment.origin_tags(run_tags))
+            return checkpoint.can_resume(settings, key) or study_runs.has_finished_cell(
+                settings["tracking"]["uri"], settings["study"], run_tags["cell"]
+            )
+
+        settings["batch_size"], reason = choose_batch_size(self.plan, settings, len(self.data.train), is_used)
+        print(f"batch_size=auto: {settings['batch_size']}, {reason}")
 
     def _train(self, name: str, params: dict, tags: dict, interrupts: Any, checkpoints: Any) -> RunResult:
         from ..settings.text import printable, printable_lines

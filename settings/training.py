@@ -20,6 +20,12 @@ def _is_figure_file(value: object) -> bool:
     return isinstance(value, str) and value.endswith(_FIGURE_FILES)
 
 
+def _is_batch_size(value: object) -> bool:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value == "auto"
+    return 1 <= value <= _LARGEST_INT
+
+
 _OWN_RECIPE_KEYS = [f"model.recipe.{key}" for key in RecipeSettings.model_fields]
 
 
@@ -84,7 +90,12 @@ class TrainSettings(Settings):
     )
     new_head: bool = Field(False, description="fresh weights for the head although `weights` has as many classes")
     epochs: int = Field(ge=1, le=_LARGEST_INT, description="default: the recipe's")
-    batch_size: int = Field(ge=1, le=_LARGEST_INT, description="default: the recipe's")
+    batch_size: Annotated[
+        int | Literal["auto"], rule(_is_batch_size, f"an integer from 1 to {_LARGEST_INT}, or auto")
+    ] = Field(
+        examples=["N|auto"],
+        description="default: the recipe's; auto: that or the largest power of two below it that fits in memory",
+    )
     learning_rate: float = Field(gt=0, description="default: the recipe's")
     seed: int = Field(0, ge=0, le=_LARGEST_INT, description="of weights, batches and augmentation")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="number format of the layers")
@@ -143,6 +154,11 @@ class TrainSettings(Settings):
             if key not in RecipeSettings.model_fields:
                 key = f"model.recipe.{key}"
                 raise ValueError(f"`{key}`: unknown key; {explain_unknown_key(key, _OWN_RECIPE_KEYS)}")
+        if self.batch_size == "auto" and not (_is_batch_size(size := self.recipe.batch_size) and size != "auto"):
+            raise ValueError(
+                f"`batch_size=auto` is at most `recipe.batch_size`, which must be a number. "
+                f"Received: recipe.batch_size={size}"
+            )
         if self.select == "best" and data.validation == 0:
             raise ValueError("`select=best` needs validation images, and `data.validation=0` leaves none")
         smallest = min(data.image_shape[:2])

@@ -49,6 +49,24 @@ def has_study(uri: str, study: str) -> bool:
     return _study(uri, study)[1] is not None
 
 
+def has_finished_cell(uri: str, study: str, cell: str) -> bool:
+    """Return whether a study, other than the default experiment, has a finished run of a cell.
+
+    Args:
+        uri: address of the store.
+        study: name of the experiment.
+        cell: hash of all that decides the result but the seed, see `RunIdentity`.
+    """
+    if study == DEFAULT_EXPERIMENT:
+        return False
+    try:
+        if not has_study(uri, study):
+            return False
+        return bool(find_results(uri, study, f"tags.cell = '{cell}' and attributes.status = 'FINISHED'"))
+    except StoreUnavailableError:
+        return False
+
+
 @dataclass(frozen=True)
 class ReusePolicy:
     """The finished runs that may stand for a new one.

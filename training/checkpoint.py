@@ -380,6 +380,16 @@ class Checkpoints:
         return sorted(paths, key=lambda path: self._match(path)[1:3], reverse=True)
 
 
+def can_resume(settings: Mapping[str, Any], key: str) -> bool:
+    """Return whether there is a checkpoint that a run may resume from.
+
+    Args:
+        settings, key: as for `Checkpoints.from_config`.
+    """
+    folder = Path(settings["checkpoints"]["directory"]) / key
+    return settings["resume"] != "never" and any(_FILE.fullmatch(path.name) for path in folder.glob("*.npz"))
+
+
 def remove_stale(directory: Path, days: float, excluded: str = "", now: Callable[[], float] = time.time) -> None:
     """Remove the checkpoints of runs that have been idle for `days`, and print a line for each.
 

@@ -286,16 +286,6 @@ def test_images_beyond_memory_are_refused_unread(tmp_path, monkeypatch):
         load(tmp_path, image_shape=[9000, 9000, 3])
 
 
-def test_container_limit_counts_as_memory(tmp_path, monkeypatch):
-    whole = memory.total_memory()
-    (tmp_path / "max").write_text("max\n")
-    (tmp_path / "limit").write_text(f"{2**20}\n")
-    monkeypatch.setattr(memory, "_CONTAINER_LIMITS", (str(tmp_path / "max"), str(tmp_path / "none")))
-    assert memory.total_memory() == whole
-    monkeypatch.setattr(memory, "_CONTAINER_LIMITS", (str(tmp_path / "limit"),))
-    assert memory.total_memory() == 2**20
-
-
 def test_summary_names_splits_and_classes(tmp_path):
     paint(tmp_path, *class_of("cat", 10), *class_of("dog", 20))
     assert load(tmp_path, validation=6).summary.splitlines() == [

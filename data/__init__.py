@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from .. import UserError
+from ..settings.data import read_image_size
 from ..settings.text import printable
 from . import augmentation, splits
 from .augmentation import *  # noqa: F403 (a row names them `convzoo.data.NAME`)
 from .config import check_config
 from .extra_tests import check_extra_tests, fingerprint_extra_tests, list_extra_tests, name_extra_tests
+from .images import fit_images
 from .sources import Source, find_sources, make_source
 
 __all__ = ["Dataset", "Split", "check_available", "check_config", "infer_settings", "load", "name_extra_tests"]
@@ -152,7 +154,18 @@ def infer_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         UserError: there is no such data set, or it is no image classification.
     """
     name, sources = config.get("source"), find_sources()
-    return sources[name](config).infer_settings() if isinstance(name, str) and name in sources else {}
+    inferred = sources[name](config).infer_settings() if isinstance(name, str) and name in sources else {}
+    size = read_image_size(_to_plain(config.get("image_size")))
+    shape = _to_plain(inferred.get("image_shape", config.get("image_shape")))
+    if size is not None and isinstance(shape, list) and len(shape) == 3:
+        inferred["image_shape"] = [*size, shape[2]]
+        if config.get("resize") is None:
+            inferred["resize"] = "squash"
+    return inferred
+
+
+def _to_plain(value: Any) -> Any:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def check_available(config: Mapping[str, Any]) -> None:
@@ -180,8 +193,9 @@ def load(config: Mapping[str, Any]) -> Dataset:
     the same for every fraction.
 
     Args:
-        config: the keys of a file in `configs/data`. Images smaller than `image_shape` get a border of zeros on all
-            four sides. A set with a validation split of its own keeps it, unless `validation` is 0.
+        config: the keys of a file in `configs/data`. Without `resize`, arrays of images smaller than `image_shape` get
+            a border of zeros on all four sides. A set with a validation split of its own keeps it, unless `validation`
+            is 0.
 
     Raises:
         UserError: an invalid value, data that are neither there nor can be fetched, a damaged folder or archive, or
@@ -223,7 +237,7 @@ def _select_splits(
     notes = data.notes
     splits_by_part = {}
     for part, (images, y) in data.parts.items():
-        x = splits.zero_pad(images, image_shape)
+        x = fit_images(images, image_shape, config.get("resize"), data.description)
         splits.check_arrays(f"{data.description}, {part}", x, y, image_shape, config["class_names"])
         splits_by_part[part] = Split(x, y)
     validation, own_validation = config["validation"], splits_by_part.get("validation")

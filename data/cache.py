@@ -31,20 +31,40 @@ def compute_fingerprint(paths: Iterable[Path], extra_fields: Sequence[str] = ())
     )
 
 
-def load_arrays(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
+def data_folder(directory: str | Path | None = None) -> Path:
+    """The data folder of TensorFlow Datasets: `directory`, else `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`."""
+    return Path(directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
+
+
+def copies_folder(directory: str | Path | None = None) -> Path:
+    """The folder of the copies in the data folder of TensorFlow Datasets."""
+    return data_folder(directory) / "convzoo"
+
+
+def load_arrays(path: Path, fingerprint: str, names: Iterable[str] | None = None) -> dict[str, np.ndarray] | None:
     """Returns the arrays in a file if they have this fingerprint, otherwise None.
 
-    The zip format carries a checksum of every array, and reading verifies it.
+    The zip format carries a checksum of every array, and reading verifies it. No pickle is opened.
+
+    Args:
+        path: of the file.
+        fingerprint: text that changes with the original files.
+        names: of the arrays to read; None is all.
     """
     try:
-        with open(path, "rb") as file, np.load(file) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             if stored["fingerprint"].item() == fingerprint:
-                return {name: stored[name] for name in stored.files if name != "fingerprint"}
+                return {name: stored[name] for name in names or stored.files if name != "fingerprint"}
     except (FileNotFoundError, NotADirectoryError):
         pass
     except Exception as error:  # a flipped bit may show as almost anything
-        log.warning("%s is damaged and is made again (%s)", path, type(error).__name__)
+        warn_damaged(path, error)
     return None
+
+
+def warn_damaged(path: Path, error: Exception) -> None:
+    """Logs that a file is damaged."""
+    log.warning("%s is damaged and is made again (%s)", path, type(error).__name__)
 
 
 def save_arrays(path: Path, fingerprint: str, arrays: Mapping[str, np.ndarray]) -> None:

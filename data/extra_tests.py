@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import UserError
 from . import splits, tfds_splits
+from .images import fit_images
 from .sources import image_files, tfds
 
 KEY = "data.extra_tests"
@@ -123,14 +124,16 @@ def _fingerprint(place: str, config: Mapping[str, Any]) -> str:
 
 def _list_files(name: str, place: str, config: Mapping[str, Any]) -> ExtraTest:
     path = _resolve_path(place)
-    x, y = image_files.read_test(path, config["image_shape"], config["class_names"])
+    x, y = image_files.read_test(path, config["image_shape"], config["class_names"], config.get("resize"))
     return _check(ExtraTest(name, x, y, str(path)), config)
 
 
 def _read_set(name: str, place: str, config: Mapping[str, Any]) -> ExtraTest:
     set_name, split = _parse_set(place) or ("", "")
     described, choice = _describe_set(place, set_name, split, config)
-    parts, source = tfds.read(described.tfds, _tfds_folder(config), tuple(config["image_shape"]), choice)
+    parts, source = tfds.read(
+        described.tfds, _tfds_folder(config), tuple(config["image_shape"]), choice, method=config.get("resize")
+    )
     x, y = parts["test"]
     labels = _match_classes(described, place, config["class_names"])
     if labels is not None:
@@ -142,7 +145,7 @@ def _read_set(name: str, place: str, config: Mapping[str, Any]) -> ExtraTest:
 
 def _check(test: ExtraTest, config: Mapping[str, Any]) -> ExtraTest:
     image_shape = tuple(config["image_shape"])
-    x = splits.zero_pad(test.x, image_shape)
+    x = fit_images(test.x, image_shape, config.get("resize"), test.source)
     splits.check_images(f"`{KEY}`: {test.source}", x, test.y, image_shape, len(config["class_names"]))
     return replace(test, x=x, y=test.y.astype(np.int32))
 

@@ -7,14 +7,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .. import UserError
+from .memory import check_fits_memory
+from .splits import zero_pad
 
 if TYPE_CHECKING:
     from PIL import Image
+
+ResizeMethod = Literal["squash", "crop", "pad"]
 
 # Pillow finds the format by the file's content. PostScript is left out: Pillow gives it to a program.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
@@ -44,16 +48,28 @@ def image_suffixes() -> dict[str, str]:
     return {suffix: name for suffix, name in Image.registered_extensions().items() if name in formats} | _MORE_SUFFIXES
 
 
-def read_image(file: str | Path, image_shape: tuple[int, int, int]) -> np.ndarray:
+def describe_resizing(method: ResizeMethod | None, height: int, width: int) -> str:
+    """Describes what happens to images of another size.
+
+    Example:
+        >>> describe_resizing("crop", 32, 48)
+        'resized and cropped to 32×48'
+    """
+    more = {"crop": " and cropped", "pad": " and padded"}.get(method or "squash", "")
+    return f"resized{more} to {height}×{width}"
+
+
+def read_image(file: str | Path, image_shape: tuple[int, int, int], method: ResizeMethod | None = None) -> np.ndarray:
     """Reads an image file as it is shown by a viewer, and resizes it.
 
     The orientation that a camera recorded is applied. Transparent pixels are laid on white. 16-bit grey levels are
-    scaled to 0 to 255. Of an animation the first frame is read. An image of another size is resized by bilinear
-    interpolation, without keeping its proportions.
+    scaled to 0 to 255. Of an animation the first frame is read. An image of another size is resized as by
+    `resize`.
 
     Args:
         file: its path.
         image_shape: (height, width, channels), channels 1 or 3.
+        method: as for `resize`.
 
     Returns:
         uint8 array of `image_shape`.
@@ -62,7 +78,7 @@ def read_image(file: str | Path, image_shape: tuple[int, int, int]) -> np.ndarra
         UserError: the file cannot be read, has 32-bit pixels, or is too large; `image_shape` has other channels.
     """
     with strict_decoding():
-        return decode_image(file, image_shape)[0]
+        return decode_image(file, image_shape, method)[0]
 
 
 @contextmanager
@@ -76,7 +92,9 @@ def strict_decoding() -> Iterator[None]:
         yield
 
 
-def decode_image(file: str | Path, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
+def decode_image(
+    file: str | Path, image_shape: tuple[int, int, int], method: ResizeMethod | None = None
+) -> tuple[np.ndarray, bool]:
     """Reads an image file as `read_image` does. The caller enters `strict_decoding`, once for all threads.
 
     Args and errors as those of `read_image`.
@@ -99,7 +117,7 @@ def decode_image(file: str | Path, image_shape: tuple[int, int, int]) -> tuple[n
             image = _to_eight_bits(_apply_orientation(opened), file)
             image = _blend_with_white(image).convert(_MODES[channels])
             is_resized = image.size != (width, height)
-            return _resize(image, width, height).reshape(height, width, channels), is_resized
+            return _resize(image, width, height, method).reshape(height, width, channels), is_resized
     except UnreadableImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -108,20 +126,64 @@ def decode_image(file: str | Path, image_shape: tuple[int, int, int]) -> tuple[n
         raise UnreadableImageError(file) from error
 
 
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resizes a uint8 array (height, width, channels) as `read_image` resizes files."""
+def resize(image: np.ndarray, height: int, width: int, method: ResizeMethod | None = None) -> np.ndarray:
+    """Resizes an image by bilinear interpolation with antialiasing, as Pillow does.
+
+    Args:
+        image: uint8 of shape (height, width, channels).
+        height: of the result.
+        width: of the result.
+        method: "squash" does not keep the proportions; "crop" keeps them, and of the longer side the centre; "pad"
+            keeps them, and adds a border of zeros. None (default) is "squash".
+
+    Returns:
+        uint8 array of shape (height, width, channels).
+
+    Example:
+        >>> resize(np.full((2, 4, 1), 9, np.uint8), 4, 4, "pad")[:, 0, 0].tolist()
+        [0, 9, 9, 0]
+    """
     from PIL import Image
 
     channels = [Image.fromarray(image[..., channel]) for channel in range(image.shape[-1])]
-    return np.stack([_resize(channel, width, height) for channel in channels], axis=-1)
+    return np.stack([_resize(channel, width, height, method) for channel in channels], axis=-1)
 
 
-def _resize(image: Image.Image, width: int, height: int) -> np.ndarray:
-    from PIL import Image
+def fit_images(images: Any, image_shape: tuple[int, ...], method: ResizeMethod | None, where: str) -> Any:
+    """Brings an array of images to the height and width of a data config.
 
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    Args:
+        images: a uint8 array of shape (n, height, width, channels); files that become an array stay as they are.
+        image_shape: (height, width, channels).
+        method: as for `resize`. None resizes nothing: smaller images get a border of zeros.
+        where: names the images in a message.
+
+    Raises:
+        UserError: the resized images do not fit into memory.
+    """
+    if method is None or not isinstance(images, np.ndarray) or images.shape[1:3] == image_shape[:2]:
+        return zero_pad(images, image_shape)
+    check_fits_memory(where, len(images), (*image_shape[:2], images.shape[-1]))
+    resized = np.empty((len(images), *image_shape[:2], images.shape[-1]), np.uint8)
+    for i, image in enumerate(images):
+        resized[i] = resize(image, *image_shape[:2], method)
+    return resized
+
+
+def _resize(image: Image.Image, width: int, height: int, method: ResizeMethod | None) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    if image.size == (width, height):
+        return np.asarray(image)
+    if method == "crop":
+        return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR))
+    if method != "pad":
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    scale = min(width / image.width, height / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    padded = Image.new(image.mode, (width, height))
+    padded.paste(image.resize(size, Image.Resampling.BILINEAR), ((width - size[0]) // 2, (height - size[1]) // 2))
+    return np.asarray(padded)
 
 
 def _apply_orientation(image: Image.Image) -> Image.Image:

@@ -282,7 +282,7 @@ def classify_image(file: str, run: RecordedRun, model: keras.Model, data_config:
     names = data_config["class_names"]
     listed = ", ".join(names) if len(names) < 4 else f"{names[0]} … {names[-1]}"
     print(f"trained on {printable(data_config['name'])}: {printable(listed)}")
-    image = read_image(file, data_config["image_shape"])
+    image = read_image(file, data_config["image_shape"], data_config.get("resize"))
     network = TrainedNetwork(run.name, model, Predictor(model), run.loss_class_name())
     report = ImageReport(f"{run.name}: {file}", network, image, network.predict(image[None])[0], names)
     figures = report.figures()

@@ -1,7 +1,7 @@
 """The settings of a data set: the keys of a file in `configs/data`."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,23 @@ def _is_int(value: object) -> bool:
 
 def _is_shape(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 3 and all(_is_int(size) and size > 0 for size in value)
+
+
+def _is_size_or_null(value: Any) -> bool:
+    sides = value if isinstance(value, list) and len(value) == 2 else [value]
+    return value is None or all(_is_int(side) and side > 0 for side in sides)
+
+
+def read_image_size(value: Any) -> list[int] | None:
+    """Return [height, width] of a setting `image_size`; None if it is null or invalid.
+
+    Example:
+        >>> read_image_size(64), read_image_size([48, 64]), read_image_size("large")
+        ([64, 64], [48, 64], None)
+    """
+    if value is None or not _is_size_or_null(value):
+        return None
+    return list(value) if isinstance(value, list) else [value, value]
 
 
 def _is_share_or_count(value: Any) -> bool:
@@ -75,6 +92,14 @@ class DataSettings(Settings):
         [],
         description="sets that a run is also tested on: .npz files, folders of class folders, sets of TFDS",
     )
+    image_size: Annotated[
+        int | list[int] | None, rule(_is_size_or_null, "a number of pixels, [height, width] or null")
+    ] = Field(None, examples=["N|[HEIGHT,WIDTH]"], description="resize the images; sets the sides of `image_shape`")
+    resize: Literal["squash", "crop", "pad"] | None = Field(
+        None,
+        description="squash: proportions change; crop: the centre is kept; pad: a border is added. Default: squash for "
+        "image files and with `image_size`; other sets are not resized",
+    )
     train: Annotated[str | None, rule(_is_split_or_null, _SPLIT_RULE)] = Field(
         None, description="split of a set of TensorFlow Datasets to train on; null: train"
     )
@@ -85,6 +110,16 @@ class DataSettings(Settings):
         None, description="a copy of a TFDS set's archive, or a folder of its archives: an address or a path"
     )
     directory: Any = Field(description="the folder of the images; null: $TFDS_DATA_DIR, else ~/tensorflow_datasets")
+
+    @model_validator(mode="after")
+    def _check_image_size(self) -> "DataSettings":
+        size = read_image_size(self.image_size)
+        if size is not None and size != list(self.image_shape[:2]):
+            raise ValueError(
+                f"`data.image_size` must be the height and width of `data.image_shape`, {list(self.image_shape[:2])}. "
+                f"Received: data.image_size={self.image_size}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_class_names(self) -> "DataSettings":

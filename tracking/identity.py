@@ -16,7 +16,10 @@ TOP = ("epochs", "batch_size", "learning_rate", "seed", "select", "test_shift", 
 # Settings that do not decide a result: names, places, and defaults whose values are among those of `TOP`.
 _IGNORED = {
     "recipe": ("name", "epochs", "batch_size"),
-    "data": ("directory", "epochs", "augment", "class_names", "extra_tests", "train", "test", "mirror"),
+    "data": (
+        *("directory", "epochs", "augment", "class_names", "extra_tests", "train", "test", "mirror"),
+        "image_size",  # `image_shape` has it
+    ),
 }
 
 
@@ -119,6 +122,8 @@ class RunIdentity:
         }
         if sections["recipe"].get("finetuning") is None:  # runs from before there was the key have the same identity
             sections["recipe"].pop("finetuning", None)
+        if sections["data"].get("resize") in (None, "squash"):  # what runs from before there was the key did
+            sections["data"].pop("resize", None)
         return {
             **self.network,
             **sections,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import pydantic
 
@@ -43,6 +43,7 @@ class RecordedData(Schema):
     image_shape: Annotated[list[pydantic.PositiveInt], pydantic.Field(min_length=3, max_length=3)]
     class_names: Annotated[list[str], pydantic.Field(min_length=2), pydantic.AfterValidator(_check_names)]
     directory: str | None = None
+    resize: Literal["squash", "crop", "pad"] | None = None
 
 
 class RecordedTracking(Schema):

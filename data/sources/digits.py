@@ -55,6 +55,11 @@ class DigitsSource(Source):
 
     def read(self) -> SourceData:
         """Reads the digits, enlarged to `image_shape`."""
-        shape = tuple(self.config["image_shape"])
-        description = f"scikit-learn's load_digits, enlarged to {shape[0]}×{shape[1]}"
-        return SourceData(read(shape, self.config["split_seed"]), description)
+        height, width, channels = self.config["image_shape"]
+        description = f"scikit-learn's load_digits, enlarged to {height}×{width}"
+        # Square images keep their proportions; the rest of `data.resize` is done for every source.
+        if self.config.get("resize") == "crop":
+            height = width = max(height, width)
+        elif self.config.get("resize") == "pad":
+            height = width = min(height, width)
+        return SourceData(read((height, width, channels), self.config["split_seed"]), description)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ import numpy as np
 from ... import UserError
 from .. import archive, images
 from ..cache import INODE_FIELDS, compute_fingerprint
-from ..images import UnreadableImageError
-from ..memory import check_fits_memory
+from ..decoding import ImageFiles, decode_files
+from ..images import ResizeMethod, UnreadableImageError, describe_resizing
 from ..splits import split_test
 from .base import Source, SourceData
 
@@ -35,8 +33,6 @@ __all__ = [
     "resolve_path",
 ]
 
-log = logging.getLogger("convzoo")
-
 PARTS = ("train", "test")
 _PART_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -49,9 +45,6 @@ _SYSTEM_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume informat
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 # Images that are not read: a class of these alone is a mistake, while a folder of text files is no class.
 _UNREAD_IMAGES = set(".heic .heif .hif .jxl .svg .eps .raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .exr .dcm".split())
-_MAX_LISTED_FILES = 20
-_FILES_PER_TASK = 64
-_LOGGED_IMAGES = 5000  # images, which take seconds to read
 
 
 @dataclass
@@ -87,31 +80,6 @@ class _Folder:
         return [f"skipped {total:,} file{'s' * (total != 1)}: {', '.join(kinds)}"] if total else []
 
 
-class ImageFiles(Sequence):
-    """Image files of one part, which `decode_files` reads once the splits are known.
-
-    Args:
-        files: their paths.
-        image_shape: (height, width, channels) of the images that they become.
-    """
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, files: Sequence[Path] | np.ndarray, image_shape: Sequence[int]) -> None:
-        self.files, self.image_shape = np.array(files, object), tuple(image_shape)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the array that they become."""
-        return len(self.files), *self.image_shape
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, rows: Any) -> ImageFiles:
-        return ImageFiles(self.files[rows], self.image_shape)
-
-
 def infer_classes(path: str | Path | None) -> tuple[int, tuple[str, ...]]:
     """Reads the number of classes and their names off folder names and labels alone.
 
@@ -134,20 +102,25 @@ def infer_classes(path: str | Path | None) -> tuple[int, tuple[str, ...]]:
 
 
 def read(
-    path: str | Path | None, image_shape: Sequence[int], class_names: Sequence[str], split_seed: int
+    path: str | Path | None,
+    image_shape: Sequence[int],
+    class_names: Sequence[str],
+    split_seed: int,
+    method: ResizeMethod | None = None,
 ) -> tuple[dict[str, tuple[Any, np.ndarray]], str, list[str]]:
     """Finds the images of each part and their labels.
 
     A folder holds `train` and `test`, and perhaps `val`, each with a folder for each class, or the classes' folders
     themselves, of which a stratified fifth is set aside for the test. Images may lie in folders within that of their
     class. A file holds `x_train, y_train, x_test, y_test`, as Keras's own do, or `x, y`: uint8 images (n, height,
-    width, channels) or (n, height, width), of the size of `image_shape`, and integers.
+    width, channels) or (n, height, width), and integers.
 
     Args:
         path: the folder, or the file.
         image_shape: (height, width, channels), channels 1 or 3.
         class_names: in the order of the labels.
         split_seed: decides the fifth.
+        method: as for `images.resize`; arrays are not resized here.
 
     Returns:
         A mapping from part ("train", "test" and perhaps "validation") to its images, an array or `ImageFiles`, and
@@ -160,7 +133,7 @@ def read(
     parts: dict[str, tuple[Any, np.ndarray]]
     if path.is_dir():
         folder = _scan(path)
-        parts = {part: _label_files(folder, part, image_shape, class_names) for part in folder.parts}
+        parts = {part: _label_files(folder, part, image_shape, class_names, method) for part in folder.parts}
         notes = folder.notes()
     else:
         parts = dict(_read_arrays(path))
@@ -172,13 +145,16 @@ def read(
     return parts, str(path), notes
 
 
-def read_test(path: Path, image_shape: Sequence[int], class_names: Sequence[str]) -> tuple[Any, np.ndarray]:
+def read_test(
+    path: Path, image_shape: Sequence[int], class_names: Sequence[str], method: ResizeMethod | None = None
+) -> tuple[Any, np.ndarray]:
     """Finds the images of a further test set and their labels; classes may be absent.
 
     Args:
         path: a folder with a folder of images for each class, or an `.npz` file with `x` and `y`.
         image_shape: (height, width, channels), channels 1 or 3.
         class_names: in the order of the labels.
+        method: as for `images.resize`; arrays are not resized here.
 
     Returns:
         The images, an array or `ImageFiles`, and the labels.
@@ -200,7 +176,7 @@ def read_test(path: Path, image_shape: Sequence[int], class_names: Sequence[str]
     labels = {name: label for label, name in enumerate(names)}
     files = [file for name in classes for file in classes[name]]
     y = np.repeat(np.array([labels[name] for name in classes], np.int32), [len(each) for each in classes.values()])
-    return ImageFiles(files, image_shape), y
+    return ImageFiles(files, image_shape, method), y
 
 
 def fingerprint_test(path: Path) -> str:
@@ -216,62 +192,6 @@ def _list_test_classes(path: Path) -> dict[str, list[Path]]:
         return _find_classes(path, _Folder({"": path}))
     except OSError as error:
         raise UserError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-
-
-def decode_files(parts: Sequence[ImageFiles], path: str | Path) -> tuple[list[np.ndarray], int]:
-    """Reads image files, as `images.read_image` does, into one array.
-
-    Args:
-        parts: the files, all of one `image_shape`.
-        path: the folder that holds them.
-
-    Returns:
-        A uint8 array (n, height, width, channels) for each part, and the number of files that had another size.
-
-    Raises:
-        UserError: files that are no images, with their names; more images than memory holds.
-    """
-    files = [file for part in parts for file in part.files]
-    height, width, channels = shape = parts[0].image_shape
-    check_fits_memory(str(path), len(files), shape)
-    if len(files) > _LOGGED_IMAGES:
-        log.info("Reading %s images of %s", f"{len(files):,}", path)
-    array = np.empty((len(files), *shape), np.uint8)
-    unreadable: dict[Path, str] = {}
-    resized = 0
-
-    def read_some(start: int) -> tuple[int, dict[Path, str]]:
-        count = 0
-        reasons: dict[Path, str] = {}
-        for i in range(start, min(start + _FILES_PER_TASK, len(files))):
-            try:
-                array[i], is_resized = images.decode_image(files[i], (height, width, channels))
-                count += is_resized
-            except UnreadableImageError as error:
-                reasons[files[i].relative_to(path)] = error.reason
-        return count, reasons
-
-    with images.strict_decoding(), ThreadPoolExecutor(_count_processors()) as pool:
-        try:
-            for count, reasons in pool.map(read_some, range(0, len(files), _FILES_PER_TASK)):
-                resized += count
-                unreadable |= reasons
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    if unreadable:
-        names = [f"{file} ({reason})" if reason else str(file) for file, reason in sorted(unreadable.items())]
-        more = f" and {len(unreadable) - _MAX_LISTED_FILES} more" if len(unreadable) > _MAX_LISTED_FILES else ""
-        share = f"{len(unreadable)} of {len(files)} files"
-        raise UserError(f"{path}: {share} cannot be read as images: {', '.join(names[:_MAX_LISTED_FILES])}{more}")
-    return np.split(array, np.cumsum([len(part) for part in parts])[:-1]), resized
-
-
-def _count_processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
 
 
 def fingerprint(path: str | Path | None) -> str:
@@ -401,7 +321,7 @@ def _walk_files(folder: os.PathLike[str] | str) -> Iterator[os.DirEntry[str]]:
 
 
 def _label_files(
-    folder: _Folder, part: str, image_shape: Sequence[int], class_names: Sequence[str]
+    folder: _Folder, part: str, image_shape: Sequence[int], class_names: Sequence[str], method: ResizeMethod | None
 ) -> tuple[ImageFiles, np.ndarray]:
     """The image files of a part, in the order of their labels, and the labels."""
     classes, folder_of_part = folder.parts[part], folder.part_folders[part]
@@ -419,7 +339,7 @@ def _label_files(
         )
     files = [file for name in names for file in classes[name]]
     y = np.repeat(np.arange(len(names), dtype=np.int32), [len(classes[name]) for name in names])
-    return ImageFiles(files, image_shape), y
+    return ImageFiles(files, image_shape, method), y
 
 
 def _join_names(names: Sequence[str], max_names: int = 10) -> str:
@@ -493,7 +413,11 @@ class FilesSource(Source):
         """Lists the image files, or reads the arrays."""
         config = self.config
         parts, path, notes = read(
-            config["directory"], config["image_shape"], config["class_names"], config["split_seed"]
+            config["directory"],
+            config["image_shape"],
+            config["class_names"],
+            config["split_seed"],
+            config.get("resize"),
         )
         return SourceData(parts, path, tuple(notes))
 
@@ -506,5 +430,8 @@ class FilesSource(Source):
             return arrays, ()
         height, width, _ = self.config["image_shape"]
         total = sum(map(len, images))
-        note = f"{resized:,} of {total:,} images had another size and are resized to {height}×{width}"
+        resizing = describe_resizing(self.config.get("resize"), height, width)
+        note = f"{resized:,} of {total:,} images had another size and are {resizing}"
+        if self.config.get("image_size") is None:
+            note += "; `data.image_size` chooses the size"
         return arrays, (note,)

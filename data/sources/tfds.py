@@ -20,7 +20,7 @@ from pydantic import Field
 from ... import UserError
 from ...settings.schema import Schema, parse
 from .. import cache
-from ..images import resize
+from ..images import ResizeMethod, describe_resizing, resize
 from ..memory import check_fits_memory
 from ..splits import split_test
 from ..tfds_archives import MissingArchive, check_reachable, find_missing_archives
@@ -74,7 +74,7 @@ def describe_set(name: object, directory: str | Path | None = None) -> SetDescri
             "`data.tfds` must name a set of TensorFlow Datasets, as svhn_cropped, svhn_cropped:3.1.0 or "
             f"cifar10_corrupted/fog_1. Received: {name}"
         )
-    root = _data_folder(directory)
+    root = cache.data_folder(directory)
     with _one_line_errors(name, root):
         for features in root.joinpath(*re.split("[/:]", name)).rglob("features.json"):
             if fault := _find_foreign_feature(features.parent):
@@ -93,16 +93,18 @@ def read(
     image_shape: Sequence[int] | None = None,
     choice: SplitChoice | SingleSplit = _DEFAULT_CHOICE,
     mirror: str | None = None,
+    method: ResizeMethod | None = None,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
     """Reads a set, after TFDS prepared it where it is not there yet.
 
     Args:
         name: builder and exact version, as `cifar10:3.0.2`.
         directory: the data folder of TFDS. None: `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
-        image_shape: (height, width, channels). Images of a set in which they differ in size are resized to it, as
-            image files are. None: such a set is refused.
+        image_shape: (height, width, channels). Images of a set in which they differ in size are resized to it. None:
+            such a set is refused.
         choice: the splits; default: the set's own.
         mirror: address or path of a copy of the set's archive, or of a folder of its archives.
+        method: as for `images.resize`. If it is stated, images that all have one other size are resized too.
 
     Returns:
         `{"train": (x, y), "test": (x, y)}`, perhaps with "validation" or without "test", and a sentence that says where
@@ -117,11 +119,13 @@ def read(
     with _one_line_errors(name, directory):
         if not _set_and_copy_paths(name, directory)[0].exists():
             _prepare(name, directory, mirror)
-        arrays, is_resized = _read(name, directory, image_shape, choice)
+        arrays, is_resized = _read(name, directory, image_shape, choice, method)
     names = [key.removesuffix("_x") for key in arrays if key.endswith("_x")]
     parts = {part: (arrays[f"{part}_x"], arrays[f"{part}_y"]) for part in names}
     source = f"{name} of TensorFlow Datasets in {directory}"
-    return parts, f"{source}, resized to {image_shape[0]}×{image_shape[1]}" if image_shape and is_resized else source
+    if image_shape and is_resized:
+        source = f"{source}, {describe_resizing(method, *image_shape[:2])}"
+    return parts, source
 
 
 def check_available(
@@ -152,7 +156,7 @@ def fingerprint(name: str, directory: str | Path | None = None) -> str:
 def _set_and_copy_paths(name: str, directory: Path) -> tuple[Path, Path]:
     """The paths of TFDS's folder of a set, and of its copy without the suffix."""
     copy = name.replace("/", "-").replace(":", "-")
-    return directory.joinpath(*name.split(":")), directory / "convzoo" / copy
+    return directory.joinpath(*name.split(":")), cache.copies_folder(directory) / copy
 
 
 def _resolve_directory(name: str, directory: str | Path | None) -> Path:
@@ -160,11 +164,7 @@ def _resolve_directory(name: str, directory: str | Path | None) -> Path:
         raise UserError(
             f"`data.tfds` must be builder:version, as cifar10:3.0.2; data=tfds finds the version. Received: {name}"
         )
-    return _data_folder(directory)
-
-
-def _data_folder(directory: str | Path | None) -> Path:
-    return Path(directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
+    return cache.data_folder(directory)
 
 
 @contextlib.contextmanager
@@ -176,22 +176,27 @@ def _one_line_errors(name: str, directory: Path) -> Iterator[None]:
 
 
 def _read(
-    name: str, directory: Path, image_shape: Sequence[int] | None, choice: SplitChoice | SingleSplit
+    name: str,
+    directory: Path,
+    image_shape: Sequence[int] | None,
+    choice: SplitChoice | SingleSplit,
+    method: ResizeMethod | None,
 ) -> tuple[dict[str, np.ndarray], bool]:
     """The arrays of a set, and True where its images were resized."""
     folder, copy = _set_and_copy_paths(name, directory)
     splits, _ = _check_complete(name, folder, choice)
     size = tuple(image_shape[:2]) if image_shape else None
-    is_resized = _has_several_sizes(folder)
+    sizes = _find_image_sizes(folder)
+    is_resized = None in sizes or (method is not None and size is not None and sizes != {size})
     of_size = f"-{'x'.join(map(str, size or (None, None)))}" if is_resized else ""
+    if is_resized and method in ("crop", "pad"):
+        of_size = f"{of_size}-{method}"
     copy = copy.with_name(f"{copy.name}{of_size}{_of_splits(splits)}.npz")
     if arrays := cache.load_arrays(copy, cache.compute_fingerprint(folder.iterdir())):
         return arrays, is_resized
     if is_resized and not image_shape:
-        raise UserError(
-            f"{folder}: the images of {name} differ in size; `data.image_shape` must say what size they get"
-        )
-    arrays = _decode(name, directory, splits, size if is_resized else None)
+        raise UserError(f"{folder}: the images of {name} differ in size; `data.image_size` must say what size they get")
+    arrays = _decode(name, directory, splits, size if is_resized else None, method)
     cache.save_arrays(copy, cache.compute_fingerprint(folder.iterdir()), arrays)
     return arrays, is_resized
 
@@ -271,17 +276,18 @@ def _iterate_features(folder: Path) -> Iterator[dict[str, Any]]:
         values += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def _has_several_sizes(folder: Path) -> bool:
-    """True where a feature of a set is an image without a size."""
+def _find_image_sizes(folder: Path) -> set[tuple[int, int] | None]:
+    """The sizes, (height, width), of the features of a set that are images; None for one whose images differ."""
+    sizes: set[tuple[int, int] | None] = set()
     for value in _iterate_features(folder):
         image = value.get("image")
         if not str(value.get("pythonClassName", "")).endswith(".Image") or not isinstance(image, dict):
             continue
         shape = image.get("shape")
-        sizes = shape.get("dimensions") if isinstance(shape, dict) else None
-        if not isinstance(sizes, list) or not all(str(size).isdecimal() and int(size) > 0 for size in sizes[:2]):
-            return True
-    return False
+        sides = shape.get("dimensions") if isinstance(shape, dict) else None
+        is_known = isinstance(sides, list) and all(str(side).isdecimal() and int(side) > 0 for side in sides[:2])
+        sizes.add((int(sides[0]), int(sides[1])) if is_known and len(sides) > 1 else None)
+    return sizes
 
 
 def _read_text(path: Path) -> str:
@@ -350,7 +356,11 @@ def _prepare(name: str, directory: Path, mirror: str | None) -> None:
 
 
 def _decode(
-    name: str, directory: Path, splits: Mapping[str, str], size: tuple[int, ...] | None
+    name: str,
+    directory: Path,
+    splits: Mapping[str, str],
+    size: tuple[int, ...] | None,
+    method: ResizeMethod | None,
 ) -> dict[str, np.ndarray]:
     """The arrays of a prepared set by its splits, its images resized to `size`, (height, width), if it is given."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -372,7 +382,7 @@ def _decode(
             start = 0
             for images, labels in tfds.as_numpy(dataset):
                 if size:
-                    images, labels = resize(images, *size)[None], labels[None]
+                    images, labels = resize(images, *size, method)[None], labels[None]
                 rows = slice(start, start + len(labels))
                 x[rows], y[rows] = images, labels
                 start = rows.stop
@@ -455,10 +465,11 @@ class TfdsSource(Source):
             "classes": len(described.class_names),
             "class_names": list(described.class_names),
         }
-        if config.get("image_shape") is None and None in described.image_shape:
+        has_size = config.get("image_shape") is not None or config.get("image_size") is not None
+        if not has_size and None in described.image_shape:
             raise UserError(
-                f"`data.image_shape` must be stated, as data.image_shape=[64,64,{described.image_shape[2]}]: images of "
-                f"{described.tfds} differ in size, and are resized to it"
+                f"`data.image_size` must be stated, as data.image_size=64: images of {described.tfds} differ in size, "
+                "and are resized to it"
             )
         return {key: value for key, value in inferred.items() if config.get(key) is None} | {"tfds": described.tfds}
 
@@ -474,8 +485,10 @@ class TfdsSource(Source):
         """Reads the set, and prepares it first where that is needed."""
         config = self.config
         image_shape, mirror = tuple(config["image_shape"]), config.get("mirror")
-        parts, description = read(config["tfds"], config["directory"], image_shape, self._choice, mirror)
-        folder, _ = _set_and_copy_paths(config["tfds"], _data_folder(config["directory"]))
+        parts, description = read(
+            config["tfds"], config["directory"], image_shape, self._choice, mirror, config.get("resize")
+        )
+        folder, _ = _set_and_copy_paths(config["tfds"], cache.data_folder(config["directory"]))
         _, notes = _check_complete(config["tfds"], folder, self._choice)
         if "test" not in parts:
             x, y = parts["train"]

@@ -238,7 +238,9 @@ def test_images_of_several_sizes_are_resized_and_counted(tmp_path):
     paint(tmp_path, *class_of("dog"), size=(9, 5))
     dataset = load(tmp_path)
     assert dataset.train.x.shape[1:] == (4, 4, 3)
-    assert dataset.notes == ("10 of 20 images had another size and are resized to 4×4",)
+    assert dataset.notes == (
+        "10 of 20 images had another size and are resized to 4×4; `data.image_size` chooses the size",
+    )
 
 
 def test_links_to_folders_are_followed_once(tmp_path):
@@ -263,7 +265,7 @@ def test_only_the_images_that_are_kept_are_read(tmp_path, monkeypatch):
     paint(tmp_path, *class_of("cat", 50), *class_of("dog", 50))
     whole = load(tmp_path, validation=0.2)
     decoded, decode = [], images.decode_image
-    monkeypatch.setattr(images, "decode_image", lambda file, shape: decoded.append(file) or decode(file, shape))
+    monkeypatch.setattr(images, "decode_image", lambda file, *args: decoded.append(file) or decode(file, *args))
     part = load(tmp_path, validation=0.2, fraction=0.25)
     assert len(decoded) == len(set(decoded)) == 16 + 16 + 20
     np.testing.assert_array_equal(part.validation.x, whole.validation.x)

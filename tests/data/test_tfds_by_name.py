@@ -155,7 +155,7 @@ def test_names_of_no_set_are_refused(folder, name):
 
 def test_set_of_several_sizes_wants_a_size(tmp_path):
     prepare_noise(tmp_path, "varied", {"train": 6, "test": 3}, 3, (None, None, 3), sizes=(5, 20))
-    with pytest.raises(UserError, match=r"`data\.image_shape` must be stated, as data\.image_shape=\[64,64,3\]"):
+    with pytest.raises(UserError, match=r"`data\.image_size` must be stated, as data\.image_size=64"):
         config(tmp_path, "varied")
     assert data.load(config(tmp_path, "varied", image_shape=[6, 7, 3])).test.x.shape == (3, 6, 7, 3)
 

@@ -18,14 +18,14 @@ _STAT_FIELDS = ("st_size", "st_mtime_ns")
 INODE_FIELDS = ("st_ino", "st_ctime_ns")
 
 
-def compute_fingerprint(paths: Iterable[Path], extra_fields: Sequence[str] = ()) -> str:
+def compute_fingerprint(paths: Iterable[Path] | Iterable[str], extra_fields: Sequence[str] = ()) -> str:
     """Writes name, size and time of change of files as text.
 
     Args:
         paths: of the files.
         extra_fields: further fields of their `stat`.
     """
-    stats = [(path.name, path.stat()) for path in sorted(paths)]
+    stats = [(os.path.basename(path), os.stat(path)) for path in sorted(paths)]
     return json.dumps(
         [[name, *(getattr(stat, field) for field in (*_STAT_FIELDS, *extra_fields))] for name, stat in stats]
     )

@@ -59,7 +59,7 @@ class _Folder:
     """
 
     part_folders: dict[str, Path]
-    parts: dict[str, dict[str, list[Path]]] = field(default_factory=dict)
+    parts: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     outside: int = 0
 
@@ -187,7 +187,7 @@ def fingerprint_test(path: Path) -> str:
     return " ".join(f"{path} {name} {compute_fingerprint(files, INODE_FIELDS)}" for name, files in classes.items())
 
 
-def _list_test_classes(path: Path) -> dict[str, list[Path]]:
+def _list_test_classes(path: Path) -> dict[str, list[str]]:
     try:
         return _find_classes(path, _Folder({"": path}))
     except OSError as error:
@@ -260,24 +260,30 @@ def _find_parts(path: Path) -> dict[str, Path]:
     return {part: part_folders[part] for part in ("train", "validation", "test") if part in part_folders}
 
 
-def _find_classes(parent: Path, folder: _Folder) -> dict[str, list[Path]]:
+def _find_classes(parent: Path, folder: _Folder) -> dict[str, list[str]]:
     """The image files below `parent` by the name of their class; counts the others in `folder`."""
-    classes: dict[str, list[Path]] = {}
+    classes: dict[str, list[str]] = {}
     for entry in sorted(_list_visible(parent), key=lambda entry: entry.name):
         if not entry.is_dir():
             folder.skip([entry])
             continue
         files = list(_walk_files(entry))
-        class_files = [Path(file) for file in files if _is_image(file)]
+        class_files = [file.path for file in files if _is_image(file)]
         if not class_files and (unread := _UNREAD_IMAGES & set(map(_suffix, files))):
             raise UserError(
                 f"{entry.path} holds no image of a format that is read. Received: {len(files)} files, "
                 f"{', '.join(sorted(unread))}. Convert them to PNG or JPEG, or move the folder away"
             )
-        folder.skip([file for file in files if not _is_image(file)])
+        if len(class_files) < len(files):
+            folder.skip([file for file in files if not _is_image(file)])
         if class_files:  # two folders are one class if their names differ in the normal form alone
             classes.setdefault(_to_nfc(entry.name), []).extend(class_files)
-    return {name: sorted(files) for name, files in classes.items()}
+    return {name: sorted(files, key=_sort_key) for name, files in classes.items()}
+
+
+def _sort_key(file: str) -> list[str]:
+    """A key by which files are sorted as by their `Path`, which takes ten times as long to make."""
+    return os.path.normcase(file).split(os.sep)
 
 
 def _to_nfc(name: str) -> str:

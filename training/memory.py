@@ -16,12 +16,14 @@ from ..models.planning import Plan
 from . import backend
 from .optimizers import make_optimizer
 
-# Of the maps that the plan counts, the share that surely stays in memory. XLA, which compiles for JAX, computes
-# normalization and activation again, so that one map of four may be left.
-_LEAST_SHARES = {"jax": 0.25}
-# Measured on TensorFlow; `tests/training/test_memory.py` compares them with what networks take.
-_MOST_SHARE = 3.0
-_OVERHEAD_BYTES = 200_000_000  # of a compiled step, whatever the network
+# Of the maps that the plan counts, the share that surely stays in memory. XLA, which compiles for JAX, may compute
+# normalization and activation again. Elsewhere it is a margin: a run that fits must not be refused.
+_LEAST_SHARES = {"jax": 0.25, "tensorflow": 0.75, "torch": 0.75}
+# Factors of the upper estimate. TensorFlow also needs room for the gradients of maps, the rows of a convolution and the
+# intermediate values of the optimizer. `tests/training/test_memory.py` measures what networks take.
+_MAPS_FACTOR = 3
+_GRADIENTS_FACTOR = 3
+_OVERHEAD_BYTES = 300_000_000  # of a compiled step, whatever the network
 _KERNEL_SHAPE = (8, 8, 8, 8)
 
 
@@ -63,7 +65,7 @@ class TrainingMemory:
             4 * plan.params,
             plan.backward_bytes,
             largest,
-            0.0 if is_partial else _LEAST_SHARES.get(keras.backend.backend(), 1.0),
+            0.0 if is_partial else _LEAST_SHARES[keras.backend.backend()],
         )
 
     def least_bytes(self, batch_size: int) -> int:
@@ -74,8 +76,8 @@ class TrainingMemory:
 
     def most_bytes(self, batch_size: int) -> int:
         """Return about the most bytes that a batch size takes."""
-        maps = _MOST_SHARE * (self.image_bytes + self.largest_bytes)
-        return self.weight_bytes + self.gradient_bytes + round(batch_size * maps) + _OVERHEAD_BYTES
+        maps = _MAPS_FACTOR * (self.image_bytes + self.largest_bytes)
+        return self.weight_bytes + _GRADIENTS_FACTOR * self.gradient_bytes + batch_size * maps + _OVERHEAD_BYTES
 
     def choose_batch_size(self, limit: int, free: int) -> int | None:
         """Return the largest batch size that fits: `limit`, or else a power of two below it.
@@ -92,7 +94,7 @@ class TrainingMemory:
         Example:
             >>> memory = TrainingMemory("net", 4_000_000, 4_000_000, 1_000_000, 1_000_000)
             >>> memory.choose_batch_size(128, 10**10), memory.choose_batch_size(128, 5 * 10**8)
-            (128, 32)
+            (128, 16)
         """
         for bound in (self.most_bytes, self.least_bytes):
             for batch_size in batch_sizes(limit):

@@ -58,7 +58,8 @@ def test_batch_sizes_are_the_limit_and_powers_of_two_below():
 
 
 def test_chosen_batch_size_is_the_largest_that_fits(monkeypatch):
-    monkeypatch.setattr(memory, "_MOST_SHARE", 1)
+    monkeypatch.setattr(memory, "_MAPS_FACTOR", 1)
+    monkeypatch.setattr(memory, "_GRADIENTS_FACTOR", 1)
     monkeypatch.setattr(memory, "_OVERHEAD_BYTES", 0)
     found = TrainingMemory("net", 100, 50, 10, 4)  # 150 bytes, and 14 an image
     assert found.choose_batch_size(100, 150 + 1400) == 100
@@ -75,7 +76,7 @@ def test_batch_size_that_does_not_fit_is_refused_in_one_line():
         found.check_fits(128, 5 * 10**9)
     assert str(refused.value) == (
         "training net on 128 images at a time takes at least 13.8 GB of memory, and 5.0 GB are free here. "
-        "Use batch_size=8, which fits, or batch_size=auto"
+        "Use batch_size=2, which fits, or batch_size=auto"
     )
     with pytest.raises(UserError, match=r"and 1\.5 GB are free here\. No batch size fits"):
         found.check_fits(128, 15 * 10**8)
@@ -109,14 +110,14 @@ from convzoo.training.memory import TrainingMemory
 from convzoo.training.optimizers import make_optimizer
 from convzoo.training.steps import make_train_step
 
-name, *sizes = sys.argv[1:]
+name, optimizer, *sizes = sys.argv[1:]
 backend.start("float32")
 
 def status(key):
     return int(re.search(key + r":\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
 before = status("VmRSS")
-recipe = {"optimizer": {"_target_": "convzoo.training.Muon"}, "finetuning": None}
+recipe = {"optimizer": {"_target_": f"convzoo.training.{optimizer}"}, "finetuning": None}
 memory = TrainingMemory.from_plan(plan(name), {"recipe": recipe, "freeze": []})
 model = build(name)
 step = make_train_step(model, objective.make_objective(model), make_optimizer(recipe, 0.001))
@@ -130,9 +131,11 @@ for size in map(int, sizes):
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="measured on TensorFlow")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="read from Linux")
-@pytest.mark.parametrize("name", ["resnet20", "vgg16_cifar", "mobilenet_v2_cifar"])
-def test_training_takes_between_the_two_bounds(name):
-    command = [sys.executable, "-c", MEASURE, name, "16", "64"]
+@pytest.mark.parametrize(
+    ("name", "optimizer"), [("resnet20", "Muon"), ("vgg16_cifar", "L2SGD"), ("mobilenet_v2_cifar", "L2SGD")]
+)
+def test_training_takes_between_the_two_bounds(name, optimizer):
+    command = [sys.executable, "-c", MEASURE, name, optimizer, "8", "32"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     assert len(lines) == 2
     for line in lines:

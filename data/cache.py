@@ -18,16 +18,21 @@ _STAT_FIELDS = ("st_size", "st_mtime_ns")
 INODE_FIELDS = ("st_ino", "st_ctime_ns")
 
 
-def compute_fingerprint(paths: Iterable[Path] | Iterable[str], extra_fields: Sequence[str] = ()) -> str:
+def compute_fingerprint(paths: Iterable[Path | str], extra_fields: Sequence[str] = ()) -> str:
     """Writes name, size and time of change of files as text.
 
     Args:
         paths: of the files.
         extra_fields: further fields of their `stat`.
     """
-    stats = [(os.path.basename(path), os.stat(path)) for path in sorted(paths)]
+    files = sorted(paths)
+    fields = (*_STAT_FIELDS, *extra_fields)
+    stats = [os.stat(file) for file in files]
     return json.dumps(
-        [[name, *(getattr(stat, field) for field in (*_STAT_FIELDS, *extra_fields))] for name, stat in stats]
+        [
+            [os.path.basename(file), *(getattr(stat, field) for field in fields)]
+            for file, stat in zip(files, stats, strict=True)
+        ]
     )
 
 

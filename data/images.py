@@ -163,10 +163,11 @@ def fit_images(images: Any, image_shape: tuple[int, ...], method: ResizeMethod |
     """
     if method is None or not isinstance(images, np.ndarray) or images.shape[1:3] == image_shape[:2]:
         return zero_pad(images, image_shape)
-    check_fits_memory(where, len(images), (*image_shape[:2], images.shape[-1]))
-    resized = np.empty((len(images), *image_shape[:2], images.shape[-1]), np.uint8)
+    height, width = image_shape[:2]
+    check_fits_memory(where, len(images), (height, width, images.shape[-1]))
+    resized = np.empty((len(images), height, width, images.shape[-1]), np.uint8)
     for i, image in enumerate(images):
-        resized[i] = resize(image, *image_shape[:2], method)
+        resized[i] = resize(image, height, width, method)
     return resized
 
 

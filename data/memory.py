@@ -66,7 +66,7 @@ def _container_limits() -> Iterator[tuple[int, int]]:
 
 
 def _control_groups() -> Iterator[tuple[_CgroupVersion, Path]]:
-    paths = {}
+    paths: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):
         for line in _OWN_CGROUPS.read_text().splitlines():
             _, controllers, path = line.split(":", 2)

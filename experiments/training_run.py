@@ -161,7 +161,7 @@ class TrainingRun:
         def is_used(batch_size: int) -> bool:
             if tags is None:
                 return False
-            run_tags = self._identify(batch_size).tags | tags
+            run_tags = {**self._identify(batch_size).tags, **tags}
             key = study_runs.checkpoint_key(run_tags["identity"], environment.origin_tags(run_tags))
             return checkpoint.can_resume(settings, key) or study_runs.has_finished_cell(
                 settings["tracking"]["uri"], settings["study"], run_tags["cell"]

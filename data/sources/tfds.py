@@ -284,7 +284,7 @@ def _find_image_sizes(folder: Path) -> set[tuple[int, int] | None]:
         if not str(value.get("pythonClassName", "")).endswith(".Image") or not isinstance(image, dict):
             continue
         shape = image.get("shape")
-        sides = shape.get("dimensions") if isinstance(shape, dict) else None
+        sides: Any = shape.get("dimensions") if isinstance(shape, dict) else None
         is_known = isinstance(sides, list) and all(str(side).isdecimal() and int(side) > 0 for side in sides[:2])
         sizes.add((int(sides[0]), int(sides[1])) if is_known and len(sides) > 1 else None)
     return sizes
@@ -382,7 +382,7 @@ def _decode(
             start = 0
             for images, labels in tfds.as_numpy(dataset):
                 if size:
-                    images, labels = resize(images, *size, method)[None], labels[None]
+                    images, labels = resize(images, size[0], size[1], method)[None], labels[None]
                 rows = slice(start, start + len(labels))
                 x[rows], y[rows] = images, labels
                 start = rows.stop

@@ -211,15 +211,20 @@ def ceiling(network: str, lap: Lap, size: int = 4096, **_: Any) -> None:
     work = 2 * (3 * network_plan.macs - first_macs)
     normal = keras.random.normal((size, size), seed=0)
     factors = {dtype: keras.ops.cast(normal, dtype) for dtype in ("bfloat16", "float32")}
+
+    def rate_of(factor: Any, repeats: int) -> float:
+        seconds = []
+        for _repeat in range(repeats):
+            start = time.perf_counter()
+            float(keras.ops.matmul(factor, factor)[0, 0])
+            seconds.append(time.perf_counter() - start)
+        return 2 * len(factor) ** 3 / min(seconds)
+
+    # A processor without bfloat16 may take minutes for a product in it, and a small one shows that.
+    trials = {dtype: rate_of(factor[:512, :512], 2) for dtype, factor in factors.items()}
+    factors = {dtype: factors[dtype] for dtype, trial in trials.items() if trial > max(trials.values()) / 4}
     while True:
-        flops = {}
-        for dtype, factor in factors.items():
-            seconds = []
-            for _repeat in range(5):
-                start = time.perf_counter()
-                float(keras.ops.matmul(factor, factor)[0, 0])
-                seconds.append(time.perf_counter() - start)
-            flops[dtype] = 2 * size**3 / min(seconds)
+        flops = {dtype: rate_of(factor, 5) for dtype, factor in factors.items()}
         rate = max(flops.values()) / work
         lap(rate=rate, steps=rate, flops=flops)
 

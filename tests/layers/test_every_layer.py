@@ -231,6 +231,10 @@ def test_an_exported_model_gives_the_same(tmp_path):
     np.testing.assert_allclose(loaded.serve(IMAGES).numpy(), model.predict(IMAGES, verbose=0), rtol=1e-4, atol=1e-4)
 
 
+# What the next normalization undoes, behind a ReLU or none: its gradient is 0 but for rounding.
+UNDONE = ("shuffle_unit/gconv1/norm/gamma", "shuffle_unit/depthwise_norm/beta")
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_one_compiled_step(policy):
     keras.utils.set_random_seed(0)  # units that begin dead learn nothing
@@ -243,7 +247,7 @@ def test_one_compiled_step(policy):
     for weight, then in zip(model.trainable_weights, old, strict=True):
         now = keras.ops.convert_to_numpy(weight)
         assert np.all(np.isfinite(now))
-        assert np.any(now != then), weight.path
+        assert np.any(now != then) or weight.path.endswith(UNDONE), weight.path
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs")

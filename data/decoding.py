@@ -104,7 +104,7 @@ def _decode(files: Sequence[str], part: ImageFiles, path: Path) -> tuple[np.ndar
         return reasons
 
     unreadable: dict[Path, str] = {}
-    with images.strict_decoding(), ThreadPoolExecutor(_count_processors()) as pool:
+    with images.strict_decoding(), ThreadPoolExecutor() as pool:
         try:
             for reasons in pool.map(decode_some, range(0, len(files), _FILES_PER_TASK)):
                 unreadable |= reasons
@@ -117,13 +117,6 @@ def _decode(files: Sequence[str], part: ImageFiles, path: Path) -> tuple[np.ndar
         share = f"{len(unreadable)} of {len(files)} files"
         raise UserError(f"{path}: {share} cannot be read as images: {', '.join(names[:_MAX_LISTED_FILES])}{more}")
     return array, is_resized
-
-
-def _count_processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
 
 
 _Record = tuple[str, int, int]  # a file's path within its folder, bytes, and time of change in nanoseconds

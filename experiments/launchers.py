@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import UserError
+from ..training.backend import count_cores
 
 EXTRAS = {"joblib": "parallel", "submitit_slurm": "slurm", "ray": "ray"}  # Hydra's launcher to ours
 
@@ -47,7 +48,7 @@ def cores_per_run(launcher: Mapping[str, Any]) -> int | None:
     """
     if launcher.get("cores") or "workers" not in launcher:
         return launcher.get("cores")
-    return max(1, _available_cores() // launcher["workers"])
+    return max(1, count_cores() // launcher["workers"])
 
 
 def check(launcher: Mapping[str, Any]) -> None:
@@ -88,7 +89,3 @@ def explain_missing_package(launcher: str) -> str | None:
     if extra := EXTRAS.get(launcher):
         return f"`launcher={extra}` needs a package that is not installed: pip install 'convzoo[{extra}]'"
     return None
-
-
-def _available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -238,6 +238,11 @@ def _count_threads(backend: str) -> int:
     limit = os.environ.get(_THREADS_VARIABLES.get(backend, ""), "")
     if limit.isdecimal() and int(limit):
         return int(limit)
+    return count_cores()
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -25,7 +25,7 @@ def installed(launcher):
 
 
 def test_cores_are_shared_out(monkeypatch):
-    monkeypatch.setattr(launchers, "_available_cores", lambda: 8)
+    monkeypatch.setattr(launchers, "count_cores", lambda: 8)
     assert launchers.cores_per_run({}) is None  # one process takes all, as the libraries do by themselves
     assert launchers.cores_per_run({"workers": 2, "cores": None}) == 4
     assert launchers.cores_per_run({"workers": 3, "cores": None}) == 2

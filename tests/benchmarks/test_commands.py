@@ -7,6 +7,7 @@ import types
 from pathlib import Path
 
 import pytest
+from sampling import rarely
 
 from convzoo.benchmarks import command
 
@@ -91,6 +92,7 @@ def test_run_turns_on_each_backend(monkeypatch, tmp_path, backend):
     assert all(turn[name]["rate"] > 0 for name in names)
 
 
+@rarely
 @pytest.mark.slow
 def test_speed_table_writes_its_files(monkeypatch, capsys, tmp_path):
     module = importlib.import_module("convzoo.benchmarks.__main__")

@@ -12,6 +12,7 @@ import mlflow
 import numpy as np
 import pytest
 from PIL import Image
+from sampling import rarely
 from sklearn.datasets import load_digits
 
 from convzoo import evaluate, train
@@ -348,6 +349,7 @@ def test_claims_are_those_that_were_stated_before(command_line, tmp_path, monkey
     assert "It hurts" not in out
 
 
+@rarely
 @pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path):
     words = [ROOT / "train.py", "model=lenet", "data=digits", "epochs=24", "dropout=0.5", "checkpoints.seconds=0"]

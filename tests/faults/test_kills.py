@@ -5,7 +5,7 @@ import time
 
 import pytest
 from fault_processes import Command, Store, lines
-from sampling import sample
+from sampling import rarely, sample
 from small_run import BEGUN, WORDS, Aimed, assert_nothing_was_lost
 
 MOMENTS = {
@@ -57,12 +57,13 @@ MOMENTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("part", MOMENTS)
 def test_aimed(place, whole, part):
-    for moment in sample(MOMENTS[part]):
+    for moment in sample(MOMENTS[part], 3):
         Aimed(place, "KILL", moment, *WORDS, f"study={part}").end(-9)
     Command(place, *WORDS, f"study={part}").end()
     assert_nothing_was_lost(place, f"sqlite:///{place}/mlflow.db", part, whole)
 
 
+@rarely
 @pytest.mark.slow
 def test_an_everyday_run_that_is_killed_while_it_is_closed(place, whole):
     """The same command finds that run, where it would make a new one each time; not one before."""

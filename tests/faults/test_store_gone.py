@@ -12,6 +12,7 @@ import time
 
 import pytest
 from fault_processes import Command, Store, Writer, lines, wait_for
+from sampling import rarely
 
 KEPT = ("config.yaml", "learning_curves.png", "model.keras", "plan.txt", "rows.yaml")
 RUN = ("model=lenet", "data=digits")
@@ -42,6 +43,7 @@ def test_a_server_that_is_killed_in_mid_run_and_comes_back(server, tmp_path):
     assert [path.name for path in (tmp_path / "spool").iterdir() if path.name != "lock"] == ["servers"]
 
 
+@rarely
 @pytest.mark.slow
 def test_a_training_that_is_killed_while_the_server_is_gone(server, tmp_path):
     server.start()
@@ -87,6 +89,7 @@ def test_a_sweep_goes_on_without_its_server_and_the_next_command_delivers(server
         store.assert_whole(run, 5)
 
 
+@rarely
 @pytest.mark.slow
 def test_a_server_that_refuses_from_the_start_and_runs_that_wait_for_it(server, tmp_path):
     never = Command(tmp_path, *RUN, "epochs=2", f"tracking.uri={server.address}")

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from fit_model import fit
+from sampling import rarely
 
 from convzoo import layers
 from convzoo.data import RandomFlip, RandomTranslation, Split
@@ -138,6 +139,7 @@ def test_cache_key_is_none_when_trace_depends_on_seed(cache):
     assert cache.get_or_build(None, lambda: network(1)) is not cache.get_or_build(None, lambda: network(1))
 
 
+@rarely
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_cached_model_of_zoo_ends_as_a_new_one(cache, name):

@@ -1,7 +1,11 @@
+import datetime
 import gc
+import hashlib
 import logging
+import math
 import os
 import sys
+import time
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `convzoo.training.backend` has it; TensorFlow reads it here
 
@@ -19,6 +23,32 @@ if keras.backend.backend() == "torch":
     torch.backends.mkldnn.set_flags(False)
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # of whoever runs the tests: it would decide where their runs go
+
+_end = pytest.StashKey[float]()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--minutes", type=float, help="skip tests that have not begun by then; each day other files are first"
+    )
+
+
+def pytest_configure(config):
+    if minutes := config.getoption("--minutes"):
+        config.stash[_end] = time.monotonic() + 60 * minutes
+
+
+def pytest_collection_modifyitems(config, items):
+    """Order the files by the date if there is no time for all. Tests of a file share fixtures, and stay together."""
+    if _end in config.stash:
+        day = datetime.datetime.now(datetime.UTC).date().isoformat()
+        items.sort(key=lambda item: hashlib.sha256(f"{day} {item.path.name}".encode()).digest())
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures
+def pytest_runtest_setup(item):
+    if time.monotonic() > item.config.stash.get(_end, math.inf):
+        pytest.skip("no time left of --minutes")
 
 
 def pytest_collection_finish():

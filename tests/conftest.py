@@ -1,4 +1,3 @@
-import datetime
 import gc
 import hashlib
 import logging
@@ -12,6 +11,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `convzoo.training.back
 import keras
 import numpy as np
 import pytest
+from sampling import ALL, DAY
 
 from convzoo.cli import command
 
@@ -33,6 +33,11 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_report_header():
+    """Name the samples, so that `CONVZOO_DAY` can repeat them."""
+    return "every case" if ALL else f"samples of CONVZOO_DAY={DAY}; CONVZOO_TEST=all runs every case"
+
+
 def pytest_configure(config):
     if minutes := config.getoption("--minutes"):
         config.stash[_end] = time.monotonic() + 60 * minutes
@@ -41,8 +46,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """Order the files by the date if there is no time for all. Tests of a file share fixtures, and stay together."""
     if _end in config.stash:
-        day = datetime.datetime.now(datetime.UTC).date().isoformat()
-        items.sort(key=lambda item: hashlib.sha256(f"{day} {item.path.name}".encode()).digest())
+        items.sort(key=lambda item: hashlib.sha256(f"{DAY} {item.path.name}".encode()).digest())
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures

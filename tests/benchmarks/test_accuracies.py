@@ -159,6 +159,7 @@ def test_expected_seconds_follow_the_network_then_its_size():
     assert expect_seconds(rows[2:], "other", 10**8) is None
 
 
+@pytest.mark.integration
 def test_command_records_a_run_and_finds_it_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "rows.json"

@@ -1,9 +1,9 @@
 """The default recipe trains every network: the tool that measures it, and a sample of networks."""
 
-import datetime
 import json
 
 import pytest
+from sampling import DAY
 
 from convzoo.benchmarks import default_recipe
 from convzoo.benchmarks.default_recipe import (
@@ -66,6 +66,7 @@ def test_first_steps_do_not_train_when_steps_are_too_few():
     assert (outcome.steps, outcome.trains) == (1, False)
 
 
+@pytest.mark.integration
 def test_main_extends_file_and_skips_measured_runs(tmp_path, monkeypatch, capsys):
     output = tmp_path / "rows.json"
     monkeypatch.setattr(default_recipe, "SEEDS", (0, 1))
@@ -128,10 +129,9 @@ def test_default_recipe_trains_a_sample_drawn_by_date(capsys):
 
     shape = (32, 32, 1)
     networks = [name for name in list_fitting_networks(shape) if registry.plan(name, shape, 10).macs <= CHEAP_MACS]
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    cells = draw([(name, kind) for name in networks for kind in list_kinds(name, shape, 10)], 2, today)
+    cells = draw([(name, kind) for name in networks for kind in list_kinds(name, shape, 10)], 2, DAY)
     with capsys.disabled():
-        print(f"\nthe draw of {today}: {', '.join(f'{name} pooling={kind}' for name, kind in cells)}")
+        print(f"\nthe draw of {DAY}: {', '.join(f'{name} pooling={kind}' for name, kind in cells)}")
     rows = []
     cells = [(name, kind, "digits") for name, kind in cells]
     default_recipe.measure(

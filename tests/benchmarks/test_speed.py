@@ -19,6 +19,7 @@ def iterators():
     return [each for each in gc.get_objects() if isinstance(each, tf.data.Iterator)]
 
 
+@pytest.mark.integration
 def test_keras_fit_keeps_no_iterator_between_turns(monkeypatch):
     monkeypatch.setitem(contestants.STEPS, "lenet", 3)
     alive, before = [], iterators()  # other tests' may live on

@@ -1,12 +1,12 @@
 """Every config of every group: it is composed and passes the checks that a command would make."""
 
-import os
 from functools import cache
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from sampling import ALL, sample
 
 from convzoo import UserError, data
 from convzoo.data.augmentation.rows import check_augmentation
@@ -133,9 +133,6 @@ def test_every_study_passes_its_reader(name):
     assert study_file.overrides_by_key(word for word in study_file.expand_overrides([f"study={name}"]) if word != "-m")
 
 
-ALL = os.environ.get("CONVZOO_TEST") == "all"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in GROUPS["studies"] if ALL or not name.endswith("_full")])
 def test_every_value_that_a_study_sweeps_is_one_of_a_run(name):
@@ -147,7 +144,7 @@ def test_every_value_that_a_study_sweeps_is_one_of_a_run(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", GROUPS["model"] if ALL else GROUPS["model"][::5])
+@pytest.mark.parametrize("name", sample(GROUPS["model"], 5))
 def test_every_network_is_planned_for_every_data_set_that_it_fits(name):
     for shape, classes in dict.fromkeys(map(images, DATA)):
         config = composed(f"model={name}")

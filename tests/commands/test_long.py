@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from sampling import ALL
 
 ROOT = Path(__file__).parents[2]
-RUNS = 200 if os.environ.get("CONVZOO_TEST") == "all" else 20
+RUNS = 200 if ALL else 20
 
 # `train.py`, which says after each of its jobs how many objects Python's collector knows.
 COUNTED = """if True:

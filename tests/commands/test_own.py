@@ -32,6 +32,7 @@ def finished(*words, cwd, **options):
     return done.stdout
 
 
+@pytest.mark.integration
 def test_a_network_and_pictures_of_one_s_own(command_line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs" / "model").mkdir(parents=True)
@@ -68,6 +69,7 @@ def test_a_network_without_a_recipe_of_its_own_says_so(command_line, tmp_path, m
     assert (code, err) == (2, "error: `recipe=paper`: this network has no recipe of its own; use `recipe=fast`\n")
 
 
+@pytest.mark.integration
 def test_the_plan_as_json_and_as_a_picture(command_line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["model=lenet", "data=digits"]

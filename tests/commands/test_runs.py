@@ -193,6 +193,7 @@ def test_evaluate_refuses_what_is_no_picture(command_line, folder, monkeypatch):
     assert (code, err) == (2, "error: out.txt is no image that can be read\n")
 
 
+@pytest.mark.integration
 def test_sweep_runs_every_combination_and_keeps_other_files(command_line, tmp_path, monkeypatch):
     """Two of four cannot be built; the folder of the sweep holds a file that is not its own."""
     monkeypatch.chdir(tmp_path)
@@ -235,6 +236,7 @@ def test_help_and_the_config_come_without_anything_heavy(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.integration
 def test_a_study_does_only_what_is_missing_and_reports(command_line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["-m", *TINY, "study=mine", "epochs=1", "seed=0,1", "dropout=0,0.5", "test_shift=2"]
@@ -308,6 +310,7 @@ def test_a_cell_that_is_wrong_in_any_way_is_told_and_the_others_go_on(command_li
     assert "error: 1 of 2 runs failed" in err
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("word", "told"),
     [

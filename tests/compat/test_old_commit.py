@@ -1,10 +1,10 @@
 """This tree computes what the last commit of the first edition computed."""
 
-import os
 from pathlib import Path
 
 import pytest
 from compare import CHECKS, Sides, run_check
+from sampling import rarely
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Sides:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.environ.get("CONVZOO_TEST") != "all", reason="trains ten networks twice; CONVZOO_TEST=all does")
+@rarely
 @pytest.mark.parametrize("part", CHECKS)
 def test_tree_equals_the_old_commit(sides, part):
     comparison = run_check(part, sides, is_sample=False)

@@ -149,12 +149,14 @@ def test_slow_source_waits_for_the_others(server, tmp_path, caplog):
     assert "another source is tried first" in caplog.text
 
 
+@pytest.mark.integration
 def test_slow_source_is_taken_if_the_others_fail(server, tmp_path):
     fetch(server, tmp_path, "slow", "refuses", stall_s=0.5)
     assert [name for name, _ in server.requests] == ["slow", "refuses", "slow"]
     assert server.requests[2][1] > 0
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("order", [("slow", "crawls"), ("crawls", "slow")])
 def test_fastest_source_is_used_where_all_are_slow(server, tmp_path, order):
     fetch(server, tmp_path, *order, stall_s=0.5)
@@ -177,6 +179,7 @@ def test_wait_for_another_download_prints_a_line(server, tmp_path, caplog):
     assert server.requests == [("good", 0)]
 
 
+@pytest.mark.integration
 def test_progress_shows_throughput_and_time_left(server, tmp_path, caplog, monkeypatch):
     caplog.set_level("INFO", "convzoo")
     monkeypatch.setattr(download, "_PROGRESS_S", 0.3)

@@ -176,6 +176,7 @@ def test_foreign_class_of_a_set_is_not_imported(tmp_path):
             config(tmp_path, name)
 
 
+@pytest.mark.integration
 def test_splits_work_as_printed_through_a_shell(tmp_path, monkeypatch, command_line):
     prepare_noise(tmp_path, "insects", {"train": 50, "test": 9}, NAMES, (32, 32, 3))
     monkeypatch.chdir(tmp_path)

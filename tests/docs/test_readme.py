@@ -24,6 +24,7 @@ def test_readme_example_has_12_lines_and_begins_by_line_30() -> None:
     assert README[: EXAMPLE.start()].count("\n") + 1 <= 30
 
 
+@pytest.mark.integration
 def test_readme_example_trains_a_network() -> None:
     names = {}
     exec(compile(EXAMPLE[1], "README.md", "exec"), names)
@@ -57,6 +58,7 @@ def test_readme_counts_the_networks() -> None:
     assert f"{count} CNNs" in README
 
 
+@pytest.mark.integration
 def test_python_page_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the last block trains a network and records it
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)

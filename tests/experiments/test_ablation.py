@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from convzoo import train
 
 
+@pytest.mark.integration
 def test_command_has_a_cell_for_each_part(tmp_path, monkeypatch, command_line):
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "mine.yaml").write_text(

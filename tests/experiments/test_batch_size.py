@@ -38,6 +38,7 @@ def recorded(result, folder):
     return mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").get_run(result.run_id).data
 
 
+@pytest.mark.integration
 def test_run_beyond_memory_is_refused_in_one_line(tmp_path, monkeypatch, command_line):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(memory, "find_free_memory", lambda: 10**6)
@@ -49,6 +50,7 @@ def test_run_beyond_memory_is_refused_in_one_line(tmp_path, monkeypatch, command
     assert not (tmp_path / "checkpoints").exists()
 
 
+@pytest.mark.integration
 def test_auto_batch_size_is_recorded_as_a_number(set_free, tmp_path, capsys):
     set_free(16)
     result = run_training(**TINY, batch_size="auto")
@@ -64,6 +66,7 @@ def test_auto_batch_size_is_recorded_as_a_number(set_free, tmp_path, capsys):
     assert recorded(other_study, tmp_path).params["batch_size"] == "64"  # the recipe's
 
 
+@pytest.mark.integration
 def test_auto_batch_size_resumes_with_the_interrupted_run_s(set_free, tmp_path, monkeypatch, capsys):
     settings = {**TINY, "epochs": 2, "batch_size": "auto"}
     set_free(32)

@@ -66,6 +66,7 @@ def test_linear_probe_trains_the_head_in_all_epochs():
     assert settings.recipe.finetuning.head_epochs == 7
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("network", "row"), [("mobilenet_v2", "bottleneck2_1"), ("inception_v3", "mixed_5b")])
 def test_rows_that_weights_replace_leave_nothing(network, row, monkeypatch, capsys):
     source = weights.NamedWeights("x.pth", {}, changes=TORCH[network].changes)

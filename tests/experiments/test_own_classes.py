@@ -30,6 +30,7 @@ def parts(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.integration
 def test_own_augmentation_is_used():
     run_training(**BASE, show_batch="plain.png", **{"recipe.augmentation": {}})
     word = {"recipe.augmentation": {"dark": DARK}}
@@ -47,6 +48,7 @@ def test_own_augmentation_needs_the_permission_that_it_names(monkeypatch, data, 
     assert list(settings.recipe.augmentation) == rows
 
 
+@pytest.mark.integration
 def test_own_optimizer_trains():
     words = {"recipe.optimizer": {"_target_": "mine.parts.SignSGD", "learning_rate": 0.001}}
     result = run_training(**BASE, allow=["mine.parts.SignSGD"], **words)
@@ -72,6 +74,7 @@ def test_own_function_is_no_class():
         run_training(**BASE, allow=["mine.parts.np"], show_batch="batch.png")
 
 
+@pytest.mark.integration
 def test_own_metric_is_recorded_beside_those_of_keras():
     rows = {
         "balanced": {"_target_": "mine.parts.BalancedAccuracy"},
@@ -88,6 +91,7 @@ def test_own_metric_is_recorded_beside_those_of_keras():
     assert recorded.data.metrics["test_balanced"] == result.metrics["test_balanced"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -73,6 +73,7 @@ def test_plot_batch_names_classes_and_shares():
     assert [axes.get_title() for axes in figure.axes[:3]] == ["a", "75% b\n25% a", "c"]
 
 
+@pytest.mark.integration
 def test_show_batch_draws_a_file_and_records_nothing(folder):
     result = run_training(model="lenet", data="digits", show_batch="batch.png")
     assert result.status == Status.PLANNED
@@ -80,6 +81,7 @@ def test_show_batch_draws_a_file_and_records_nothing(folder):
     assert [path.name for path in folder.iterdir()] == ["batch.png"]
 
 
+@pytest.mark.integration
 def test_lr_range_draws_a_file_and_suggests_a_rate(folder, capsys):
     run_training(model="lenet", data="digits", lr_range=True)
     suggested = float(capsys.readouterr().out.split("suggested: learning_rate=")[1].split()[0])
@@ -90,6 +92,7 @@ def test_lr_range_draws_a_file_and_suggests_a_rate(folder, capsys):
 SGD = {"_target_": "keras.optimizers.SGD"}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("recipe", "freeze", "trained"),
     [
@@ -130,6 +133,7 @@ def test_lr_range_of_a_linear_probe_trains_the_head(folder, monkeypatch):
     assert tuning.head_epochs > 0
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("words", [{"show_batch": "batch.txt"}, {"lr_range": "a.gif"}, {"show_batch": "no/where.png"}])
 def test_file_that_cannot_be_drawn_is_refused(words):
     [key] = words

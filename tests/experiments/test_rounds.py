@@ -98,6 +98,7 @@ def test_cell_of_decided_claim_is_no_longer_run():
     assert "fixed-n interval" in first.reason
 
 
+@pytest.mark.integration
 def test_kill_at_any_run_changes_no_decision():
     whole, reason = run_study()
     expected = verdicts(whole)
@@ -391,6 +392,7 @@ def command(tmp_path, monkeypatch, command_line):
     return run
 
 
+@pytest.mark.integration
 def test_command_runs_zipped_jobs_alone(command):
     """Three rates, two numbers of epochs and two seeds are twelve combinations; six of them stand together."""
     code, out, _ = command(TOGETHER + "\n", "data=digits", "plan=true")

@@ -38,6 +38,7 @@ def test_run_training_returns_recorded_metrics(folder):
     assert again.metrics["test_accuracy"] == result.metrics["test_accuracy"]
 
 
+@pytest.mark.integration
 def test_run_training_records_further_tests(folder, capsys):
     """Copies of one image are all right or all wrong: Wilson's interval of 0 or 50 of 50 is 7.13 % wide."""
     images, labels = np.full((50, 32, 32, 1), 100, np.uint8), np.full(50, 7)
@@ -94,6 +95,7 @@ def test_run_training_refuses_wrong_settings(folder, overrides, message):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.integration
 def test_run_training_accepts_composed_settings(folder):
     settings = compose_settings(**TINY, study="mine")
     assert (settings.epochs, settings.data.fraction) == (1, 0.1)
@@ -133,6 +135,7 @@ def test_password_of_a_store_is_not_kept(folder, monkeypatch):
         assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "secret"
 
 
+@pytest.mark.integration
 def test_run_training_records_in_the_folder_of_each_call(tmp_path, monkeypatch):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

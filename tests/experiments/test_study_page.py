@@ -84,6 +84,7 @@ def test_final_page_waits_for_another_writer(uri, monkeypatch, capsys):
     assert description(uri).startswith("**best of 1 cells: nin, 50.00%**\n\n[interactive report](#/experiments/")
 
 
+@pytest.mark.integration
 def test_report_is_printed_while_another_process_writes(uri, monkeypatch, capsys, tmp_path):
     record(uri, "max", 0.5)
     claim_elsewhere(uri, monkeypatch, releases_after=1000)

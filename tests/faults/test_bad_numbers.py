@@ -10,6 +10,7 @@ from convzoo.training import learning_check
 SGD = ["optimizer=sgd", "batch_size=128"]
 
 
+@pytest.mark.integration
 def test_a_loss_that_is_no_number_ends_the_run(command_line, tmp_path, monkeypatch):
     """The first update of a rate of 1e30 leaves weights whose loss is no number, at the second step."""
     monkeypatch.chdir(tmp_path)
@@ -28,6 +29,7 @@ def test_a_loss_that_is_no_number_ends_the_run(command_line, tmp_path, monkeypat
     assert "the loss is" in run.data.tags["failure"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("validation", ["0.1", "0"])
 def test_run_fails_when_the_last_update_overflows(command_line, tmp_path, monkeypatch, validation):
     """The only step has a finite loss; the weights that it leaves are not finite."""
@@ -74,6 +76,7 @@ def test_runs_that_do_not_learn_are_tagged_and_finished(command_line, tmp_path, 
         assert len(client.get_metric_history(run.info.run_id, "train_loss")) == epochs
 
 
+@pytest.mark.integration
 def test_the_other_runs_of_a_sweep_go_on(command_line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path}/mlflow.db"

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 
@@ -11,6 +10,7 @@ import pytest
 from hydra.types import RunMode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sampling import ALL
 
 from convzoo import evaluate, train
 from convzoo.settings.composition_errors import known_keys
@@ -157,7 +157,7 @@ def check(outcome, words):
 
 def examples(slow, quick):
     """The same test over many examples, marked slow, and over few; over a third of the many, if not all are wanted."""
-    slow = slow if os.environ.get("CONVZOO_TEST") == "all" else slow // 3
+    slow = slow if ALL else slow // 3
     common = dict(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
     return pytest.mark.parametrize(
         "count",

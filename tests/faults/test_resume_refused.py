@@ -48,6 +48,7 @@ def test_a_layer_of_ones_own_that_was_edited_starts_over(tmp_path):
     assert lines(text, f"run {runs[1].info.run_id} is of other code", "is made again")
 
 
+@pytest.mark.integration
 def test_another_number_of_threads_is_refused_with_the_way_to_resume(tmp_path, uri, monkeypatch, command_line):
     monkeypatch.chdir(tmp_path)
     words = ["model=lenet", "data=digits", "data.fraction=0.1", "epochs=2", "study=mine", f"tracking.uri={uri}"]

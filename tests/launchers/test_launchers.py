@@ -162,6 +162,7 @@ def test_a_launcher_is_for_a_sweep(tmp_path):
         assert (done.returncode, done.stderr.count("\n"), told in done.stderr) == (2, 1, True), done.stderr
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("launcher", list(PLUGINS))
 def test_a_launcher_that_is_not_installed_says_how_to_get_it(tmp_path, launcher):
     code = (

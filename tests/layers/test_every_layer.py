@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sampling import sample
 
 import convzoo.layers
 from convzoo.cli.list_layers import GROUPS, page
@@ -235,7 +236,7 @@ def test_an_exported_model_gives_the_same(tmp_path):
 UNDONE = ("shuffle_unit/gconv1/norm/gamma", "shuffle_unit/depthwise_norm/beta")
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", sample(["float32", "mixed_bfloat16", "mixed_float16"], 3))
 def test_one_compiled_step(policy):
     keras.utils.set_random_seed(0)  # units that begin dead learn nothing
     features = model_of_all(policy)
@@ -251,7 +252,7 @@ def test_one_compiled_step(policy):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs")
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("layer", sample(LAYERS, 3), ids=lambda layer: layer.name)
 def test_a_step_that_is_let_go_leaves_no_graph(layer):
     """It would hold the weights of every network that the process has trained."""
     import tensorflow as tf

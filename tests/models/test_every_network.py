@@ -1,14 +1,13 @@
 """Every network of the zoo: a step of training, heads included, saved and read again. Minutes long."""
 
 import contextlib
-import datetime
 import gc
-import os
 
 import keras
 import numpy as np
 import pytest
 from fit_model import fit
+from sampling import ALL, sample
 
 from convzoo.data import Split
 from convzoo.data.batches import Batches
@@ -22,10 +21,7 @@ SMALL = [
     *("airbench alexnet_cifar allconv allconv_bn caffe_quick capsnet ciresan cuda_convnet_18pct lenet lenet5".split()),
     *("maxout nin overfeat_fast_cifar zfnet_cifar".split()),
 ]
-# On TensorFlow half of all, the other half on the next day.
-TRAINED = names()[datetime.date.today().toordinal() % 2 :: 2] if keras.backend.backend() == "tensorflow" else SMALL
-if os.environ.get("CONVZOO_TEST") == "all":
-    TRAINED = names()
+TRAINED = sample(names()) if ALL or keras.backend.backend() == "tensorflow" else SMALL
 RECIPE = {
     "optimizer": {"_target_": "convzoo.training.L2SGD", "momentum": 0.9, "nesterov": True, "l2": 5e-4},
     "schedule": {"_target_": "convzoo.training.Constant"},

@@ -1,6 +1,6 @@
 """Networks of the zoo that are built unlike each other."""
 
-import os
+from sampling import ALL
 
 from convzoo.models import names
 
@@ -19,4 +19,4 @@ def is_like_another(name: str) -> bool:
 
 def distinct(networks):
     """Those of some networks that are not like another one; all of them with `CONVZOO_TEST=all`."""
-    return [name for name in networks if os.environ.get("CONVZOO_TEST") == "all" or not is_like_another(name)]
+    return [name for name in networks if ALL or not is_like_another(name)]

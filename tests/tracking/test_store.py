@@ -130,6 +130,7 @@ def test_check_recorded_asks_nothing_of_what_waits(tmp_path, monkeypatch):
     assert check_recorded(uri, study="mine") is None
 
 
+@pytest.mark.integration
 def test_a_relative_store_is_the_one_of_the_present_folder(tmp_path, monkeypatch):
     """MLflow keeps connections by the address; in two folders the same relative address names two files."""
     for folder in ("first", "second"):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from fit_model import fit
+from sampling import sample
 
 from convzoo import UserError, layers
 from convzoo.data import RandomFlip, RandomTranslation, Split
@@ -95,7 +96,8 @@ def test_fit_with_lookahead_gives_other_weights():
 
 
 @pytest.mark.parametrize(
-    ("stops", "select"), [([0], "last"), ([4], "last"), ([10, 3], "last"), ([6, 1, 9], "last"), ([6, 1, 9], "best")]
+    ("stops", "select"),
+    sample([([0], "last"), ([4], "last"), ([10, 3], "last"), ([6, 1, 9], "last"), ([6, 1, 9], "best")]),
 )
 def test_resume_gives_same_weights_after_failures(tmp_path, stops, select):
     wanted, told = train_whole(select=select)
@@ -113,13 +115,15 @@ def test_resume_gives_same_weights_after_failures(tmp_path, stops, select):
 
 @pytest.mark.parametrize(
     ("stops", "told", "lookahead"),
-    [
-        ([0], ["1, step 2"], 0.0),
-        ([6, 2, 9], ["2, step 3", "2, validation", "4, validation"], 0.0),  # the second in validation
-        ([6, 2, 9], ["2, step 3", "2, validation", "4, validation"], 0.8),
-        ([4, 0], ["1, validation", "1, validation"], 0.0),
-        ([23], ["5, validation"], 0.0),
-    ],
+    sample(
+        [
+            ([0], ["1, step 2"], 0.0),
+            ([6, 2, 9], ["2, step 3", "2, validation", "4, validation"], 0.0),  # the second in validation
+            ([6, 2, 9], ["2, step 3", "2, validation", "4, validation"], 0.8),
+            ([4, 0], ["1, validation", "1, validation"], 0.0),
+            ([23], ["5, validation"], 0.0),
+        ]
+    ),
 )
 def test_resume_after_interrupt_loses_no_step(tmp_path, capsys, stops, told, lookahead):
     wanted, epochs = train_whole(lookahead=lookahead)

@@ -83,6 +83,7 @@ def second_seed():
     return train(compiled.CompiledModelCache(), None, 2)
 
 
+@pytest.mark.integration
 def test_cached_model_with_next_seed_ends_as_a_new_one(cache, second_seed, monkeypatch):
     compute_loss, traced = TrainStep.compute_loss, []
     monkeypatch.setattr(TrainStep, "compute_loss", lambda *args: traced.append(True) or compute_loss(*args))
@@ -96,6 +97,7 @@ def test_cached_model_with_next_seed_ends_as_a_new_one(cache, second_seed, monke
     assert_same(train(cache, "cell", 2, select="best"), train(cache, None, 2, select="best"))
 
 
+@pytest.mark.integration
 def test_cache_frees_last_model_before_another_cell(cache):
     first, alive = weakref.ref(train(cache, "cell", 1)[0]), []
     assert first() is not None
@@ -103,6 +105,7 @@ def test_cache_frees_last_model_before_another_cell(cache):
     assert alive == [None]
 
 
+@pytest.mark.integration
 def test_cached_model_is_reset_after_a_failed_training(cache, second_seed):
     train(cache, "cell", 1)
     for stop in (1, 5):  # in mid-epoch

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from fit_model import fit
+from sampling import sample
 
 from convzoo import UserError
 from convzoo.data import Split
@@ -101,7 +102,7 @@ def train_whole(name, select="last"):
 
 
 @pytest.mark.parametrize(
-    ("name", "select", "interrupts"), [*((name, "last", [8]) for name in RECIPES), ("ema", "best", [5, 3])]
+    ("name", "select", "interrupts"), sample([*((name, "last", [8]) for name in RECIPES), ("ema", "best", [5, 3])])
 )
 def test_resume_gives_same_weights_with_recipe(tmp_path, name, select, interrupts):
     """An epoch has five steps and a validation; an interrupt comes in the second epoch, or in the first validation."""
@@ -121,6 +122,7 @@ def test_checkpoint_of_last_epoch_gives_the_result(tmp_path, name):
             assert_same(train(RECIPES[name], checkpoints=checkpoints), train_whole(name))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["plateau", "schedule_free", "ema"])
 def test_cached_model_ends_as_new_one_with_recipe(name):
     cache = CompiledModelCache()

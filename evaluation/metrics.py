@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy
 
 from .statistics import accuracy_interval
 
@@ -92,7 +92,7 @@ def evaluate(scores: np.ndarray, labels: np.ndarray) -> Evaluation:
         test accuracy 50.00%, 95 % interval 9.45% to 90.55% (2 images)
     """
     images, classes = scores.shape
-    loss = -log_softmax(scores, axis=1)[np.arange(images), labels].mean()
+    loss = -scipy.special.log_softmax(scores, axis=1)[np.arange(images), labels].mean()
     confusion = np.zeros((classes, classes), int)
     np.add.at(confusion, (labels, scores.argmax(axis=1)), 1)
     above = (scores > scores[np.arange(images), labels][:, None]).sum(axis=1)

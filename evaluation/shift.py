@@ -18,7 +18,7 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
-from scipy.special import softmax
+import scipy
 
 from .metrics import Predict
 
@@ -76,7 +76,7 @@ def measure_shift_robustness(
     for down, right in product(range(-max_shift, max_shift + 1), repeat=2):
         scores = np.asarray(predict(_window(padded, max_shift, down, right)))
         classes_by_offset.append(scores.argmax(axis=1))
-        probabilities_by_offset.append(softmax(scores, axis=1)[rows, labels])
+        probabilities_by_offset.append(scipy.special.softmax(scores, axis=1)[rows, labels])
     classes, probabilities = np.array(classes_by_offset), np.array(probabilities_by_offset)
     counts = np.stack([(classes == each).sum(axis=0) for each in np.unique(classes)])
     side = 2 * max_shift + 1

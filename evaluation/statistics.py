@@ -6,8 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest, bootstrap, permutation_test, ttest_1samp
-from scipy.stats import t as student
+import scipy  # loads `scipy.stats`, which takes most of a second, at its first use
 
 
 def accuracy_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -28,7 +27,7 @@ def accuracy_interval(correct: int, total: int, confidence: float = 0.95) -> tup
 
     Reference: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
     """
-    interval = binomtest(correct, total).proportion_ci(confidence, method="wilson")
+    interval = scipy.stats.binomtest(correct, total).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -67,7 +66,7 @@ def compute_spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
     deviation = float(array.std(ddof=1))
     if np.ptp(array) <= EQUAL_TOLERANCE:
         return Spread(n, mean, 0.0, None, None)
-    half = student.ppf((1 + confidence) / 2, n - 1) * deviation / math.sqrt(n)
+    half = scipy.stats.t.ppf((1 + confidence) / 2, n - 1) * deviation / math.sqrt(n)
     return Spread(n, mean, deviation, float(mean - half), float(mean + half))
 
 
@@ -98,7 +97,7 @@ def compute_p_value(differences: Sequence[float]) -> float | None:
     """
     if len(differences) < 2 or np.ptp(differences) <= EQUAL_TOLERANCE:
         return None
-    return float(ttest_1samp(differences, 0).pvalue)
+    return float(scipy.stats.ttest_1samp(differences, 0).pvalue)
 
 
 def compute_bootstrap_interval(differences: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
@@ -118,7 +117,7 @@ def compute_bootstrap_interval(differences: Sequence[float], confidence: float =
     if len(differences) < MIN_SEEDS or np.ptp(differences) <= EQUAL_TOLERANCE:
         return None
     rng = np.random.default_rng(0)
-    interval = bootstrap(
+    interval = scipy.stats.bootstrap(
         (np.asarray(differences, float),), np.mean, confidence_level=confidence, method="BCa", rng=rng
     ).confidence_interval
     ends = float(interval.low), float(interval.high)
@@ -141,7 +140,7 @@ def compute_sign_flip_p_value(differences: Sequence[float]) -> float | None:
     """
     if len(differences) < 2:
         return None
-    result = permutation_test(
+    result = scipy.stats.permutation_test(
         (np.asarray(differences, float),),
         lambda values, axis: np.mean(values, axis=axis),
         permutation_type="samples",
@@ -254,6 +253,6 @@ def estimate_seeds_to_decide(
     if spread.low is None or spread.deviation is None:
         return None
     n = np.arange(2, max_seeds + 1)
-    half_widths = student.ppf((1 + confidence) / 2, n - 1) * spread.deviation / np.sqrt(n)
+    half_widths = scipy.stats.t.ppf((1 + confidence) / 2, n - 1) * spread.deviation / np.sqrt(n)
     enough = half_widths < boundary_distance(spread.mean, margin)
     return int(n[enough.argmax()]) if enough.any() else None

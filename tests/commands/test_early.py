@@ -15,15 +15,17 @@ RUN = "0123456789abcdef" * 2
 # Calls commands one after another in one process, and writes down what each of them said and which libraries it loaded.
 COMMANDS = """if True:
     import contextlib, io, json, os, sys
-    from convzoo import evaluate, train
-    from convzoo.cli import command
 
     class Heavy:  # ends a command that goes on to what takes long
         def find_spec(self, name, path=None, target=None):
-            if name.partition(".")[0] in ("keras", "tensorflow", "mlflow", "matplotlib"):
+            heavy = ("keras", "tensorflow", "mlflow", "matplotlib", "pandas", "sklearn")
+            if name.partition(".")[0] in heavy or name == "scipy.stats":
                 raise SystemExit("heavy")
 
     sys.meta_path.insert(0, Heavy())
+    from convzoo import evaluate, train
+    from convzoo.cli import command
+
     said = []
     for (program, *words), variable in json.load(open(sys.argv[1])):
         sys.argv = [f"{program}.py", *words]

@@ -17,7 +17,7 @@ def test_fixed_seeds_are_those_of_power_tables(effect, seeds):
 
 
 @pytest.mark.slow
-def test_ten_thousand_studies_without_difference_declare_five_percent():
+def test_ten_thousand_null_studies_declare_five_percent():
     """Differences that are not normal may exceed it: the recorded results say which."""
     rates = {name: sequential.simulate_false_declarations(name) for name in sequential.DISTRIBUTIONS}
     assert rates["normal"].anytime <= 0.05

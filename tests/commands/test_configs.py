@@ -75,7 +75,7 @@ def test_the_config_of_files_passes_its_check_with_their_classes():
 
 
 @pytest.mark.parametrize("name", ["a/b", "a\\b", ".", "..", " .. "])
-def test_a_class_name_that_leaves_its_folder_is_refused_for_files_alone(name):
+def test_class_name_outside_its_folder_is_refused_for_files_only(name):
     config = OmegaConf.to_container(OmegaConf.load(CONFIGS / "data" / "digits.yaml"))
     config["class_names"][0] = name
     data.check_config(config)
@@ -145,7 +145,7 @@ def test_every_value_that_a_study_sweeps_is_one_of_a_run(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sample(GROUPS["model"], 5))
-def test_every_network_is_planned_for_every_data_set_that_it_fits(name):
+def test_every_network_plans_every_data_set_it_fits(name):
     for shape, classes in dict.fromkeys(map(images, DATA)):
         config = composed(f"model={name}")
         OmegaConf.update(config, "data.image_shape", list(shape))

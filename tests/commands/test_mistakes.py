@@ -193,7 +193,7 @@ def test_a_bug_is_no_mistake_of_the_users(monkeypatch, command_line):
         command_line(train, ["plan=true"])
 
 
-def test_an_error_without_words_names_its_type_and_what_was_typed(monkeypatch, command_line):
+def test_error_without_message_names_its_type_and_the_command(monkeypatch, command_line):
     from convzoo.settings import hydra_internals
 
     def broken(*args, **kwargs):
@@ -228,7 +228,7 @@ def test_a_command_whose_reader_left_ends_without_a_word(monkeypatch, command_li
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite:////tmp/a.db", "http://host:5000"])
-def test_a_store_is_named_by_its_whole_path_when_hydra_changes_the_folder(monkeypatch, tmp_path, uri):
+def test_store_path_is_absolute_when_hydra_changes_folder(monkeypatch, tmp_path, uri):
     from convzoo.cli import command
 
     monkeypatch.chdir(tmp_path)

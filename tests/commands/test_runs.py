@@ -295,7 +295,7 @@ def test_a_study_does_only_what_is_missing_and_reports(command_line, tmp_path, m
 
 
 @pytest.mark.slow
-def test_a_cell_that_is_wrong_in_any_way_is_told_and_the_others_go_on(command_line, tmp_path, monkeypatch):
+def test_sweep_reports_wrong_cells_and_runs_the_others(command_line, tmp_path, monkeypatch):
     """A network without a recipe of its own, and a seed that is none, are found out in different places."""
     words = ["-m", "data=digits", "data.fraction=0.1", "epochs=1", "study=odd", "recipe=paper", "model=lenet5,lenet"]
     monkeypatch.chdir(tmp_path)

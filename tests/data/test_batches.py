@@ -52,7 +52,7 @@ def test_batch_is_the_same_in_any_order_of_calls(calls):
         assert_same_batch(used.batch(epoch, step), make().batch(epoch, step))
 
 
-def test_every_image_at_most_once_an_epoch_and_the_remainder_changes():
+def test_epoch_repeats_no_image_and_drops_other_ones_each_time():
     batches = Batches(numbered(23), 5, seed=0)
     assert batches.steps == 4
     left_out = set()

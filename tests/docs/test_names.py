@@ -103,3 +103,10 @@ def test_untyped_functions_finds_arguments_and_results() -> None:
         "def a(x): pass\ndef b(x: int): pass\ndef c(x) -> int: pass\nclass A:\n    def __init__(self, x: int): pass\n"
     )
     assert [name.partition(": ")[2] for name in untyped_functions(ast.parse(code))] == ["a", "b", "c"]
+
+
+def test_names_of_tests_have_at_most_60_characters() -> None:
+    trees = {path.name: ast.parse(path.read_text()) for path in (ROOT / "tests").rglob("test_*.py")}
+    nodes = [(file, node) for file, tree in trees.items() for node in ast.walk(tree)]
+    tests = [(file, node.name) for file, node in nodes if isinstance(node, ast.FunctionDef)]
+    assert [(file, name) for file, name in tests if name.startswith("test_") and len(name) > 60] == []

@@ -42,7 +42,7 @@ def test_the_way_through_the_layers_is_the_models(network, noise, name):
     np.testing.assert_allclose(scores, Predictor(model)(images), rtol=1e-4, atol=1e-5)
 
 
-def test_layers_inside_of_others_give_what_they_give_by_themselves(network, noise):
+def test_inner_layers_give_the_same_output_as_alone(network, noise):
     model, plan = network("resnet20")
     images = noise(2, (32, 32, 3))
     stage = plan.rows[4]
@@ -107,7 +107,7 @@ def test_the_first_kernel(network, name, shape):
     np.testing.assert_array_equal(kernel, model.get_layer("conv1").get_weights()[0])
 
 
-def test_the_first_kernel_of_a_network_whose_first_layer_is_made_of_layers():
+def test_first_kernel_is_found_inside_a_composite_layer():
     from convzoo.layers import Branches
 
     convolutions = [keras.layers.Conv2D(4, size, padding="same") for size in (1, 3)]

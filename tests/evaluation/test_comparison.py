@@ -67,7 +67,7 @@ def test_axes_are_what_tells_cells_apart():
     assert found[0].spread().mean == pytest.approx(0.65)
 
 
-def test_axes_have_the_last_words_of_their_names_that_tell_them_apart():
+def test_axis_titles_are_the_shortest_distinct_endings():
     assert shorten_names(["model.layers.conv1.kernel_size", "seed"]) == ["kernel_size", "seed"]
     assert shorten_names(["model.layers.conv1.padding", "model.layers.conv2.padding", "data.fraction"]) == [
         "conv1.padding",
@@ -127,7 +127,7 @@ def test_claims(made, verdict, words):
     assert words in judged.reason
 
 
-def test_nothing_is_claimed_from_one_seed_or_where_there_is_no_room():
+def test_no_claim_from_one_seed_or_without_room_to_differ():
     found, _ = group_cells(RESULTS[:4])
     assert judge_claims(found, [claim({"dropout": 0}, {"dropout": 0.5}, 0.01)])[0].verdict == "undecided"
     near = [

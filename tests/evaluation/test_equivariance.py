@@ -217,7 +217,7 @@ class TestEquivariance:
 
     @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
     @pytest.mark.parametrize("shift", [1, (2, -3)])
-    def test_exact_with_circular_padding_and_wrong_at_the_border_with_zeros(self, shift, data_format):
+    def test_equivariance_is_exact_with_circular_padding_only(self, shift, data_format):
         images = normal(2, 10, 10, 10)
         circular, zeros = (
             build(Conv2D(4, 3, 1, 1, data_format, activation="relu", padding_mode=mode), images.shape)
@@ -284,7 +284,7 @@ class TestInvariance:
         assert unchanged_fraction(MaxPooling2D((1, 3), 1, "half"), spikes, (0, 1)) == 0.75
 
     @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-    def test_three_of_eight_directions_stay_in_a_window_of_two_by_two(self, data_format):
+    def test_max_pooling_keeps_three_of_eight_shifts(self, data_format):
         """One bright pixel in each of 16 pictures, at each of 4 * 4 places: two straight steps and a diagonal one."""
         pictures = np.eye(16).reshape((16, 4, 4, 1) if data_format == "channels_last" else (16, 1, 4, 4))
         steps = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]

@@ -296,7 +296,7 @@ def test_study_until_decided_begins_with_first_seeds(expand):
     assert "seed=0,1,2" in expand(FILE)
 
 
-def test_study_until_decided_drops_seeds_of_study_that_it_is_like(expand):
+def test_study_until_decided_drops_seeds_of_its_base_study(expand):
     words = expand("like: pooling_kinds\nuntil: decided\nseeds: {from: 4, to: 9}")
     assert [word for word in words if word.startswith("seed=")] == ["seed=0,1,2,3"]
 
@@ -405,7 +405,7 @@ def test_command_runs_zipped_jobs_alone(command):
     ]
 
 
-def test_round_selects_its_cells_however_hydra_writes_shared_words(tmp_path):
+def test_round_selects_cells_despite_hydra_s_spelling(tmp_path):
     """An address in quotes is one word on the command line and another in Hydra's job."""
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "mine.yaml").write_text(FILE)

@@ -60,7 +60,7 @@ def test_results_refuses_unknown_study(uri):
         convzoo.results("mime", uri)
 
 
-def test_results_name_what_is_left_out_before_the_params_that_follow_from_it(tmp_path):
+def test_results_name_the_left_out_part_before_its_params(tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     client = mlflow.MlflowClient(uri)
     experiment = client.create_experiment("parts")

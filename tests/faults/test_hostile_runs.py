@@ -162,7 +162,7 @@ def test_a_recorded_config_is_refused_when_the_model_is_another(run, asked, word
     assert f"run {run.id}: config.yaml: `{key}` must" in error
 
 
-def test_an_answer_names_what_the_model_was_trained_on_and_stays_in_its_folder(run, asked, tmp_path):
+def test_answer_names_training_data_and_writes_in_its_folder(run, asked, tmp_path):
     run.write(data={**DATA, "directory": "/victim"})
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save("...png", format="png")
     code, out, error = asked("image=...png")

@@ -60,7 +60,7 @@ def test_files_are_written_below_a_folder_of_the_run_s_own(tmp_path, uri, victim
     assert [path.name for path in victim.iterdir()] == ["config.yaml"]
 
 
-def test_the_trigger_of_these_tests_would_lead_mlflow_itself_there(tmp_path, uri, victim):
+def test_trigger_leads_plain_mlflow_outside(tmp_path, uri, victim):
     lies(tmp_path / "mlflow.db", str(victim))
     client = Store(uri).client
     run = client.create_run(client.create_experiment("mine")).info.run_id

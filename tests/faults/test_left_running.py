@@ -72,7 +72,7 @@ def maker(folder, uri, *words, before=()):
 
 
 @pytest.mark.slow
-def test_a_live_run_of_another_machine_is_not_taken_over_and_a_dead_one_is(tmp_path, uri, apart):
+def test_only_dead_runs_of_other_machines_are_taken_over(tmp_path, uri, apart):
     there = maker(tmp_path / "there", uri, "i", "60", before=apart)
     there.until("^makes")
     assert "left out: another process makes this run: other-" in maker(tmp_path / "here", uri, "i", "0", "go on").end()
@@ -121,7 +121,7 @@ def test_of_many_that_begin_a_cell_at_once_one_makes_it(tmp_path, uri, apart):
 
 
 @pytest.mark.slow
-def test_two_commands_that_share_nothing_but_the_store_share_a_study(tmp_path, uri):
+def test_commands_with_one_store_share_a_study(tmp_path, uri):
     words = ("-m", "model=lenet", "data=digits", "data.fraction=0.2", "epochs=3", "study=mine", f"tracking.uri={uri}")
     seeds = ("seed=0,1,2,3,4,5", "seed=5,4,3,2,1,0")
     folders = [tmp_path / "one", tmp_path / "two"]

@@ -102,7 +102,7 @@ def test_a_project_reached_by_another_path_stays_as_it_is(project, tmp_path, cap
 @pytest.mark.parametrize(
     "location", ["s3://bucket/mlartifacts", "mlflow-artifacts:/1", "file:///elsewhere/mlruns", None]
 )
-def test_files_that_never_lay_beside_the_store_stay_where_they_are(project, location):
+def test_files_away_from_the_store_stay_where_they_are(project, location):
     with contextlib.closing(sqlite3.connect(project / "mlflow.db", isolation_level=None)) as file:
         file.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'mine'", (location,))
     with pytest.raises(UserError, match="there is no run 'x'"):

@@ -49,7 +49,7 @@ def test_a_layer_of_ones_own_that_was_edited_starts_over(tmp_path):
 
 
 @pytest.mark.integration
-def test_another_number_of_threads_is_refused_with_the_way_to_resume(tmp_path, uri, monkeypatch, command_line):
+def test_other_thread_count_is_refused_with_the_remedy(tmp_path, uri, monkeypatch, command_line):
     monkeypatch.chdir(tmp_path)
     words = ["model=lenet", "data=digits", "data.fraction=0.1", "epochs=2", "study=mine", f"tracking.uri={uri}"]
     name, _, _ = backend.format_threads_setting("").partition("=")

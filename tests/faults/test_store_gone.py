@@ -67,7 +67,7 @@ def test_a_training_that_is_killed_while_the_server_is_gone(server, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_without_its_server_and_the_next_command_delivers(server, tmp_path):
+def test_sweep_without_its_server_is_delivered_later(server, tmp_path):
     server.start()
     words = ("-m", *RUN, "epochs=5", "seed=0,1,2,3", "study=mine", f"tracking.uri={server.address}")
     sweep = Command(tmp_path, *words)
@@ -91,7 +91,7 @@ def test_a_sweep_goes_on_without_its_server_and_the_next_command_delivers(server
 
 @rarely
 @pytest.mark.slow
-def test_a_server_that_refuses_from_the_start_and_runs_that_wait_for_it(server, tmp_path):
+def test_runs_wait_for_a_server_that_refuses_from_the_start(server, tmp_path):
     never = Command(tmp_path, *RUN, "epochs=2", f"tracking.uri={server.address}")
     never.end(2)
     assert len(lines(never.err.read_text(), "error:", "no MLflow server answers there")) == 1

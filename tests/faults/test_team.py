@@ -93,7 +93,7 @@ def database():
 
 
 @pytest.mark.slow
-def test_the_database_behind_the_server_is_killed_while_many_write(database, team, tmp_path, monkeypatch):
+def test_database_is_killed_while_many_write(database, team, tmp_path, monkeypatch):
     team.words = (*team.words, f"--store={database}")
     team.start()
     known(monkeypatch, team)

@@ -113,7 +113,7 @@ def output(folder, number, epoch, process):
 
 
 @pytest.mark.slow
-def test_what_slurm_cancels_or_a_machine_loses_the_same_command_completes(tmp_path):
+def test_same_command_completes_cancelled_and_lost_jobs(tmp_path):
     engine("slurm")
     words = ["study=s", "epochs=40", "seed=0,1", *WORDS["slurm"]]
     process = begun(*words, cwd=tmp_path)

@@ -134,7 +134,7 @@ class TestOneByOne:
 
 
 class TestARow:
-    def test_the_convolution_of_a_shifted_row_is_the_shifted_convolution(self):
+    def test_convolution_of_a_shifted_row_is_shifted(self):
         actual = convolve([[0, 0, 1, 2, 3, 0, 0, 0]], [[1, 0, -1]], padding="half")
         np.testing.assert_array_equal(actual, [[0, -1, -2, -2, 2, 3, 0, 0]])
         actual = convolve([[0, 0, 0, 0, 1, 2, 3, 0]], [[1, 0, -1]], padding="half")

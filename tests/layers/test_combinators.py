@@ -109,7 +109,7 @@ def test_residual_by_hand():
     np.testing.assert_array_equal(numpy(layer(PICTURE)), -2 * PICTURE)
 
 
-def test_a_padded_shortcut_takes_every_second_cell_and_adds_maps_of_zeros():
+def test_padded_shortcut_subsamples_and_adds_zero_maps():
     body = Conv2D(3, 1, 2, kernel_initializer="zeros")
     expected = np.zeros((1, 2, 2, 3))
     expected[0, :, :, 0] = [[0, 2], [8, 10]]
@@ -163,7 +163,7 @@ def test_what_varies_takes_even_steps(tmp_path):
         np.testing.assert_allclose(rates, [0.1, 0.2, 0.3, 0.4, 0.5])
 
 
-def test_one_initializer_in_the_template_draws_anew_in_every_copy():
+def test_initializer_of_a_template_draws_anew_in_each_copy():
     initializer = keras.initializers.HeNormal()
     layer = Repeat([Conv2D(1, 1, kernel_initializer=initializer), Conv2D(1, 1, kernel_initializer=initializer)], 2)
     layer.build((None, 4, 4, 1))

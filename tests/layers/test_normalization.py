@@ -39,7 +39,7 @@ def test_values_are_keras_s(arguments):
     np.testing.assert_allclose(numbers(ours), numbers(theirs), rtol=rounding, atol=rounding)
 
 
-def test_an_adapted_layer_gives_every_channel_mean_0_and_deviation_1():
+def test_adapted_layer_gives_channels_mean_0_and_deviation_1():
     layer = Normalization()
     layer.adapt(iter([IMAGES[:3].astype("float32"), IMAGES[3:].astype("float32")]))
     pixels = numbers(layer(IMAGES)).reshape(-1, 2)

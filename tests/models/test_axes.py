@@ -163,7 +163,7 @@ def test_an_axis_is_not_refused_for_the_papers_own_value():
         dict(input_dropout=True),
     ],
 )
-def test_impossible_values_are_refused_with_the_axis_and_the_value(settings):
+def test_impossible_axis_values_are_refused_by_name(settings):
     ((axis, value),) = settings.items()
     with pytest.raises(UserError, match=f"`{axis}` must be .*Received: {axis}={value!r}"):
         axes.apply({"p": pool(pool_size=2), "d": drop(0.5), "i": drop(0.2, "input_dropout")}, **settings)

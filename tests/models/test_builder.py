@@ -176,7 +176,7 @@ def test_a_row_states_an_initializer_with_arguments(initializer, low, high):
     assert low <= np.min(alpha) <= np.max(alpha) <= high
 
 
-def test_an_initializer_with_arguments_reaches_rows_by_shared_and_in_copies(tmp_path):
+def test_shared_initializer_reaches_rows_and_copies(tmp_path):
     rows = {"repeat": {"_target_": "convzoo.layers.Repeat", "times": 2, "body": {"act": PRELU}}}
     rows = {**rows, "fc": {"_target_": "convzoo.layers.FullyConnected", "units": 10}}
     model = assemble(apply_shared(rows, {"PReLU": {"alpha_initializer": CONSTANT}}), (4, 4, 2), 10)

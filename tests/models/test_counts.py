@@ -177,7 +177,7 @@ def test_layers_without_a_window_or_with_positions_of_their_own():
     assert score.macs == 10 * 10
 
 
-def test_weights_that_do_not_serve_every_position_are_counted_as_often_as_they_multiply():
+def test_weights_count_macs_only_where_they_multiply():
     """By hand: 6·6 positions of 3·3·2 weights for 4 maps; squeezed to 4/4 units and back."""
     from convzoo.models.registry import plan_rows
 

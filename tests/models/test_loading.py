@@ -36,7 +36,7 @@ def load_elsewhere(path):
 
 
 @pytest.mark.slow
-def test_network_loaded_without_the_import_names_it_in_the_first_line(tmp_path):
+def test_loading_without_the_import_names_it_in_the_first_line(tmp_path):
     build("resnet20", image_shape=(8, 8, 1)).save(tmp_path / "model.keras")
     error, name = load_elsewhere(tmp_path / "model.keras")
     assert "make sure they are all imported" in error

@@ -41,7 +41,7 @@ print(*trained, peak())
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="measured on TensorFlow, which frees what it can")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="read from Linux")
 @pytest.mark.parametrize("name", ["allconv", "nin", "resnet20", "densenet_40_12"])
-def test_the_estimate_is_near_what_training_takes_and_scores_take_no_more(name):
+def test_estimate_is_near_the_memory_of_training(name):
     command = [sys.executable, "-c", MEASURE, name, "128"]
     small, large, scored = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
     estimated = plan(name).training_bytes(128) - plan(name).training_bytes(2)

@@ -53,7 +53,7 @@ def test_a_head_reads_its_row_and_ends_in_class_scores():
     assert goal.outputs["aux"].dtype == "float32"
 
 
-def test_a_decoder_takes_the_labels_and_is_held_against_the_image():
+def test_decoder_is_masked_by_labels_and_compared_with_images():
     model = assemble(CAPSULES, (4, 4, 1), 10)
     head = {
         "after": "capsules",

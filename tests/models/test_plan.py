@@ -54,7 +54,7 @@ def test_flatten_of_1800_values_reads_1800():
     "flatten",
     ["keras.layers.Flatten", {"_target_": "keras.layers.Reshape", "target_shape": [-1]}],
 )
-def test_a_dense_layer_behind_a_flattened_map_sees_all_of_it_once(flatten):
+def test_dense_layer_after_flatten_sees_the_map_once(flatten):
     """By hand: 3 pixels, and 7 cells further at a jump of 1."""
     rows = planned_rows(CONV, flatten, "keras.layers.ReLU", DENSE, DENSE)
     assert [row.receptive_field for row in rows] == [(3, 3), (3, 3), (3, 3), (10, 10), (10, 10)]
@@ -120,7 +120,7 @@ def test_the_table_fits_80_columns(name):
     assert [words[1:3] for words in totals] == [[f"{planned.params:,}", f"{planned.macs:,}"]]
 
 
-def test_a_row_that_is_too_wide_takes_two_lines_and_loses_nothing():
+def test_row_that_is_too_wide_takes_two_lines():
     name = "a_name_of_a_row_that_is_as_long_as_a_sentence_of_a_paper"
     lines = str(plan_rows({name: CONV, "mean": MEAN, "score": DENSE}, (8, 8, 4), 10, "rows")).splitlines()
     assert max(map(len, lines)) <= 80

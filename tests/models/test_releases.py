@@ -41,7 +41,7 @@ def test_prelus_of_enet_start_at_a_quarter(name):
     assert {layer.alpha_initializer.value for layer in actual} == {0.25}
 
 
-def test_prelus_of_enet_let_a_quarter_of_what_is_negative_through():
+def test_prelu_of_enet_starts_at_a_quarter():
     model = registry.build("enet_cifar")
     images = -np.ones((1, 2, 2, 16), "float32")
     outputs = keras.ops.convert_to_numpy(model.get_layer("initial_prelu")(images))

@@ -57,7 +57,7 @@ def test_parameters_and_macs(name):
 
 
 @pytest.mark.parametrize(("name", "millions"), [("overfeat_fast", (145, 2810)), ("overfeat_accurate", (144, 5369))])
-def test_overfeat_has_the_parameters_and_connections_of_its_table_4(name, millions):
+def test_overfeat_has_the_counts_of_its_table_4(name, millions):
     """The paper rounds parameters down; its connections are within a half percent of the MACs."""
     planned = plan(name)
     assert planned.params // 1_000_000 == millions[0]

@@ -56,7 +56,7 @@ def test_parameters_as_the_papers_round_them(name, millions):
     assert round(plan(name).params / 1e6, 1) == millions
 
 
-def test_inception_v3_has_the_parameters_of_torchvision_with_its_scales():
+def test_inception_v3_has_torchvision_s_parameters_plus_scales():
     actual = plan("inception_v3")
     scales = sum(row.output_shape[-1] for row in leaves(actual) if row.kind == "BatchNormalization")
     assert actual.params + scales == 23_834_568
@@ -260,7 +260,7 @@ def test_googlenet_weighs_its_heads_as_its_section_5_says():
     assert not [row for head in registry.loss_and_heads(config)[1].values() for row in head["layers"] if "drop" in row]
 
 
-def test_capsnet_adds_half_a_thousandth_of_the_sum_of_squared_errors():
+def test_capsnet_weighs_squared_errors_by_half_a_thousandth():
     _, goal, _ = in_training("capsnet")
     rng = np.random.default_rng(0)
     images, drawn = rng.random((2, 3, 28, 28, 1)).astype("float32")
@@ -331,7 +331,7 @@ def test_modules_are_followed_by_a_pool():
     assert rows["bottleneck2_1_pool"].output_shape == (56, 56, 24)
 
 
-def test_the_depthwise_convolution_is_followed_by_a_pool_after_its_activation():
+def test_depthwise_convolution_is_pooled_after_its_activation():
     names = [row.name for row in plan("mobilenet_v1", pooling="max").rows]
     at = names.index("conv2_dw")
     assert names[at : at + 5] == ["conv2_dw", "conv2_bn", "conv2_relu", "conv2_dw_pool", "conv2_pw"]

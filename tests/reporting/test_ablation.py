@@ -36,7 +36,7 @@ def bars_of(figure):
     return dict(zip(labels, (bar.get_width() for bar in bars), strict=True))
 
 
-def test_bars_are_the_mean_effects_with_the_largest_loss_at_the_top():
+def test_bars_are_mean_effects_and_largest_loss_is_at_the_top():
     bars = bars_of(make_report().figures()["ablation.png"])
     assert list(bars) == ["no schedule", "no augmentation.flip", "no label_smoothing"]
     assert list(bars.values()) == pytest.approx([-10.0, -2.0, 1.0])
@@ -64,7 +64,7 @@ def test_report_has_a_row_for_each_part():
     assert not [each for each in report.tables() if each.title.startswith("What each axis")]
 
 
-def test_description_begins_with_the_largest_loss_and_names_cells_by_what_they_lack():
+def test_description_names_cells_by_what_they_lack():
     lines = describe_answer(make_report()).splitlines()
     assert lines[0].startswith("**largest loss by leaving out a part of the recipe: no schedule: -10.00 points (")
     assert any(

@@ -17,7 +17,7 @@ def render(runs):
     return html.unescape(render_accuracy("mine", report.cells, report.axes) or "")
 
 
-def test_page_has_panel_for_each_network_and_line_for_each_dropout():
+def test_page_has_a_panel_a_network_and_a_line_a_dropout():
     page = render(make_grid(AXES))
     assert re.findall("<figcaption>(.*?)</figcaption>", page) == [
         "lenet, stride 1",
@@ -44,7 +44,7 @@ def test_page_states_mean_interval_and_seeds_of_cell():
     assert "pooling max; mean 62.00%, 57.03% to 66.97%; seed 0: 60.00%; seed 1: 62.00%; seed 2: 64.00%" in page
 
 
-def test_page_marks_run_that_did_not_learn_and_states_too_few_seeds():
+def test_page_marks_runs_that_did_not_learn_and_few_seeds():
     runs = make_grid({"pooling": ["max", "l2"]}, seeds=(0, 1))
     runs[0].not_learning = "the loss stays"
     page = render(runs)

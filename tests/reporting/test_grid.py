@@ -117,7 +117,7 @@ def test_departures_name_setting_that_one_side_lacks():
     ]
 
 
-def test_departures_leave_alone_what_a_run_records_in_another_form():
+def test_departures_ignore_values_recorded_in_another_form():
     runs = make_grid({"pooling": ["max", "l2"]})
     for run in runs:
         run.params |= {"dropout": "0.5", "precision": "float32"}
@@ -132,7 +132,7 @@ def test_grid_finds_resolved_value_by_recorded_words():
     assert never_begun([run], {"pooling": ["paper", "max"]})[0] == {"pooling=max"}
 
 
-def test_arguments_of_the_recipe_that_nobody_typed_are_no_departures():
+def test_departures_ignore_the_recipe_s_own_arguments():
     params = {"recipe.optimizer.weight_decay": "0.1", "recipe.schedule.warmup": "0.2"}
     runs = [make_run({"dropout": "0", **params}, 0, 0.5, overrides={"recipe.schedule.warmup": "0.2"})]
     assert find_departures(runs, {"dropout": ["0"], "seed": [0]}, {}) == [

@@ -33,7 +33,7 @@ def test_description_names_best_cell_where_nothing_is_claimed():
     assert describe_answer(StudyReport("mine", [])).splitlines()[0] == "**no finished run yet**"
 
 
-def test_description_has_every_cell_of_400_below_20000_characters():
+def test_description_of_400_cells_has_under_20000_characters():
     axes = {
         "model": ["lenet", "nin", "resnet20", "allconv", "densenet_40_12"],
         "stride": ["1", "2", "3", "4"],

@@ -311,7 +311,7 @@ def differing_runs(seeds, far=0.1):
     return runs
 
 
-def test_report_of_looks_shows_both_intervals_and_their_assumption():
+def test_report_of_looks_shows_both_intervals():
     spec = {**LOOKS, "claims": [{**CLAIM, "better": {"dropout": 0}, "than": {"dropout": 0.5}, "by": 0.01}]}
     report = StudyReport("mine", differing_runs(6), spec)
     text = one_line(report)

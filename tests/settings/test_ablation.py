@@ -141,6 +141,6 @@ def test_study_until_decided_may_leave_parts_out(tmp_path):
         expand(tmp_path, text, "ablate=nothing,schedule")
 
 
-def test_study_may_cross_parts_with_settings_that_keep_the_recipe(tmp_path):
+def test_ablation_crosses_parts_with_other_settings(tmp_path):
     words = expand(tmp_path, "ablate: [schedule]\nsweep: {dropout: [0, 0.5], data.fraction: [0.5, 1], seed: [0, 1]}")
     assert "ablate=nothing,schedule" in words

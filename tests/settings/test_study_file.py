@@ -89,13 +89,13 @@ def test_a_name_without_a_file_is_free(words):
     assert study_file.expand_overrides(words) == words
 
 
-def test_a_name_that_is_nearly_one_at_hand_is_refused_unless_it_is_a_sweep():
+def test_misspelt_study_is_refused_unless_it_is_a_sweep():
     with pytest.raises(UserError, match=r"`study=poolng_kinds`.*did you mean pooling_kinds"):
         study_file.expand_overrides(["study=poolng_kinds"])
     assert study_file.expand_overrides(["-m", "study=poolng_kinds"])[:2] == ["-m", "study=poolng_kinds"]
 
 
-def test_the_runs_of_a_study_keep_no_model_unless_they_are_asked_to(folder):
+def test_study_runs_keep_no_model_by_default(folder):
     light = "tracking.artifacts=light"
     assert study_file.expand_overrides(["-m", "study=free", "seed=0,1"])[3:] == [light]
     assert study_file.expand_overrides(["-m", "seed=0,1"]) == ["-m", "seed=0,1"]  # of no study

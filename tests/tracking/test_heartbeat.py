@@ -23,7 +23,7 @@ def is_live(tags):
     ("age", "live"),
     [(0, True), (179, True), (181, False), (-60, True), (86_400, False)],  # clocks may differ by a minute
 )
-def test_a_process_of_another_machine_lives_as_long_as_its_heartbeat_is_young(age, live):
+def test_remote_process_lives_while_its_heartbeat_is_young(age, live):
     assert is_live(tags("elsewhere 1 1", age)) == live
 
 

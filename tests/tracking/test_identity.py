@@ -124,7 +124,7 @@ def test_equal_numbers_are_one_identity_cell_and_param(key, one, other):
     assert recorded(one) == recorded(other)
 
 
-def test_equal_numbers_in_rows_and_axes_are_one_identity_and_param():
+def test_equal_numbers_are_one_identity_and_param():
     def recorded(one, zero):
         rows = {"a": {"_target_": "x", "rate": zero, "body": {"b": {"_target_": "y", "sizes": [one, {"z": zero}]}}}}
         branches = {"c": {"_target_": "convzoo.layers.Branches", "branches": {"d": {"e": {"_target_": "f", "g": one}}}}}

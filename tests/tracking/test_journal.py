@@ -35,7 +35,7 @@ def left(epochs):
     return journal._folders()[0]
 
 
-def test_what_a_killed_process_wrote_is_there_and_how_much_of_it_the_store_has():
+def test_journal_keeps_what_a_killed_process_wrote():
     left(3)
     (found,) = journal.orphaned_journals("sqlite:///x.db")
     assert [record.get("step") for record in found.records] == [None, 0, 1, 2]

@@ -269,7 +269,7 @@ def test_a_store_that_cannot_be_is_refused(tmp_path, bad):
         Run.start(RunSpec(bad.format(tmp_path), "study", "x", {}, {}))
 
 
-def test_a_data_set_that_another_process_enters_at_the_same_moment_is_logged(uri, monkeypatch):
+def test_data_set_entered_by_two_processes_is_logged(uri, monkeypatch):
     """MLflow looks whether the store has the set, and enters it; between the two the other process was quicker."""
     split = Split(np.zeros((2, 2, 2, 1), np.uint8), np.zeros(2, np.int32))
     data = Dataset("black", ("a",), split, None, split, "nowhere")

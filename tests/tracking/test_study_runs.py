@@ -32,7 +32,7 @@ def find_reusable(uri, study, identity, **policy):
     return study_runs.find_reusable(uri, study, identity, study_runs.ReusePolicy(**policy))
 
 
-def test_a_run_that_is_done_is_found_by_its_identity_in_its_study(uri):
+def test_finished_run_is_found_by_identity_in_its_study(uri):
     assert find_reusable(uri, "mine", "i").result is None
     run = finished(uri, "mine")
     found = find_reusable(uri, "mine", "i").result
@@ -47,7 +47,7 @@ def test_a_run_that_is_done_is_found_by_its_identity_in_its_study(uri):
     assert find_reusable(uri, "mine", "i", force=True).result is None
 
 
-def test_a_run_without_its_model_will_not_do_where_one_is_asked_for(uri):
+def test_run_without_a_model_is_not_reused_where_one_is_asked(uri):
     light = finished(uri, "mine", artifacts="light")
     assert find_reusable(uri, "mine", "i").result.id == light
     result, reason = find_reusable(uri, "mine", "i", artifacts="full")
@@ -69,7 +69,7 @@ def test_everyday_runs_are_made_again(uri):
     assert find_reusable(uri, DEFAULT_EXPERIMENT, "i").result is None
 
 
-def test_of_a_run_that_was_being_closed_the_end_is_found_where_runs_are_made_again(uri):
+def test_end_of_a_closing_run_is_found_among_repeats(uri):
     """Its checkpoints lie there to the last epoch, and the newest run is the one that they are of."""
     assert find_reusable(uri, DEFAULT_EXPERIMENT, "i", has_final_checkpoint=True).result is None
     done = finished(uri, DEFAULT_EXPERIMENT)
@@ -134,7 +134,7 @@ def test_a_run_that_was_left_is_gone_on_with_or_ended(uri, tmp_path):
 
 
 @pytest.mark.integration
-def test_a_run_that_was_left_and_is_not_gone_on_with_stays_killed(uri, tmp_path):
+def test_abandoned_run_stays_killed(uri, tmp_path):
     old = left(uri, tmp_path)
     with Run.start(RunSpec(uri, "mine", "a run", {}, {"identity": "i"})) as new:
         assert {result.id: result.status for result in study_runs.find_results(uri, "mine")} == {
@@ -156,7 +156,7 @@ def test_a_run_that_a_process_makes_is_left_to_it(uri):
     assert not [key for key in tags if key.startswith("convzoo.claim")]
 
 
-def test_a_run_that_a_process_makes_is_left_to_it_however_long_the_look_takes(uri, monkeypatch):
+def test_run_of_a_live_process_is_left_to_it_after_a_long_look(uri, monkeypatch):
     monkeypatch.setattr(worker, "START_TIMEOUT_S", 0.0)  # as where a machine's cores are all busy
     with Run.start(RunSpec(uri, "mine", "a run", {}, {"identity": "i"})) as run:
         with pytest.raises(OwnedError, match="another process makes this run"):

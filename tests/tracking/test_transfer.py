@@ -181,7 +181,7 @@ def test_live_run_of_another_machine_is_left_alone_by_any_clock(store, sender, c
 
 
 @pytest.mark.parametrize("step", [0, 3600])
-def test_dead_run_of_another_machine_is_closed_after_it_was_watched(store, sender, clock, step, monkeypatch):
+def test_dead_remote_run_is_closed_after_it_was_watched(store, sender, clock, step, monkeypatch):
     log(sender, epoch(1))
     clock.wall += step
     monkeypatch.setattr(heartbeat, "_machine_id", lambda: "elsewhere")

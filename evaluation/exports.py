@@ -122,7 +122,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     config = model.to_json()
     if not _is_mixed(model):
         return model
-    copy = keras.models.model_from_json(_MIXED.sub("float32", config), custom_objects=allowlist.USER_LAYERS)
+    copy = keras.models.model_from_json(_MIXED.sub("float32", config), custom_objects=allowlist.user_layers())
     with tempfile.TemporaryDirectory() as directory:  # adapted layers compute what they need as weights are loaded
         file = Path(directory) / "model.weights.h5"
         model.save_weights(file)

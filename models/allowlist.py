@@ -16,7 +16,7 @@ import keras
 
 from .. import UserError, layers
 from ..settings.text import did_you_mean
-from ..settings.user_classes import add_user_class
+from ..settings.user_classes import add_user_class, find_user_classes
 
 KERAS_LAYERS = """
 Activation AlphaDropout AveragePooling2D BatchNormalization Conv2D Cropping2D Dense DepthwiseConv2D Dropout ELU Flatten
@@ -61,8 +61,6 @@ LOSSES = {
     "convzoo.layers.CapsuleMarginLoss": layers.CapsuleMarginLoss,
 }
 DEPTH = 50
-# By short name what `allow` added: a saved model needs them to be read.
-USER_LAYERS: dict[str, type] = {}
 NAME_RULE = "have English letters, digits, `_`, `-` and `.` alone, and at most 100 of them"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # TensorFlow takes no other for a layer
 # Other ways to name a class or a call, Hydra's and Keras's; and the layer's name, which is its row's.
@@ -93,23 +91,31 @@ def allow_classes(classes: Any, overrides: Sequence[str], bases: tuple[type, ...
         if not isinstance(user_class, type) or not issubclass(user_class, bases):
             kinds = ", ".join(base.__name__ for base in bases)
             raise UserError(f"`allow={name}`: it must be a subclass of {kinds}")
-        if issubclass(user_class, keras.layers.Layer):
-            ALLOWED[name] = USER_LAYERS[short] = user_class
-        else:
-            add_user_class(name, user_class)
+        add_user_class(name, user_class)
 
 
-def check_rows(rows: Any, where: str, allowed: Mapping[str, type] = ALLOWED) -> None:
+def allowed_layers() -> dict[str, type]:
+    """Return the layers that rows may name, by target: those of Keras and ours, and the user's that were allowed."""
+    return {**ALLOWED, **find_user_classes(keras.layers.Layer)}
+
+
+def user_layers() -> dict[str, type]:
+    """Return the user's layers by the names of their classes: Keras needs them to read a saved model."""
+    return {target.rpartition(".")[2]: each for target, each in find_user_classes(keras.layers.Layer).items()}
+
+
+def check_rows(rows: Any, where: str, allowed: Mapping[str, type] | None = None) -> None:
     """Refuse rows that are malformed, and what a row or anything inside it must not name.
 
     Args:
         rows: mapping from names to rows.
         where: their place in the config, for the message.
-        allowed: mapping from target to class.
+        allowed: mapping from target to class; default: `allowed_layers`.
 
     Raises:
         UserError: naming the place, what came, and the nearest allowed targets.
     """
+    allowed = allowed_layers() if allowed is None else allowed
     if not isinstance(rows, Mapping):
         raise UserError(f"`{where}` must be a mapping from names to rows. Received: {rows!r}")
     for name, row in rows.items():
@@ -182,7 +188,9 @@ def _check_initializer(value: Mapping[str, Any], where: str) -> None:
         raise UserError(f"`{where}`: {first_line(error)}") from error
 
 
-def instantiate(name: str, row: Mapping[str, Any], *, allowed: Mapping[str, type] = ALLOWED, **defaults: Any) -> Any:
+def instantiate(
+    name: str, row: Mapping[str, Any], *, allowed: Mapping[str, type] | None = None, **defaults: Any
+) -> Any:
     """Make the layer, or loss, that a checked row describes.
 
     Images have their channels last here, so a layer that has a `data_format` is given that one, whatever Keras is
@@ -191,14 +199,14 @@ def instantiate(name: str, row: Mapping[str, Any], *, allowed: Mapping[str, type
     Args:
         name: its name.
         row: `_target_`, the layer's arguments and its `role`. Rows inside it are made first.
-        allowed: mapping from target to class.
+        allowed: mapping from target to class; default: `allowed_layers`.
         **defaults: arguments that the row may override.
 
     Raises:
         UserError: the layer refuses its arguments.
     """
     arguments = {key: _resolve(value) for key, value in row.items() if key not in ("_target_", "role")}
-    layer_class = allowed[row["_target_"]]
+    layer_class = (allowed_layers() if allowed is None else allowed)[row["_target_"]]
     if _has_argument(layer_class, "data_format"):
         defaults = {"data_format": "channels_last", **defaults}
     try:

@@ -53,7 +53,7 @@ def load(path: str | Path) -> keras.Model:
 
 
 def _read(reader: Callable[..., keras.Model], source: str | Path, **options: Any) -> keras.Model:
-    return reader(source, custom_objects=allowlist.USER_LAYERS, **options)
+    return reader(source, custom_objects=allowlist.user_layers(), **options)
 
 
 def _measure(model: keras.Model) -> tuple[int, int]:
@@ -128,10 +128,11 @@ def _check_classes(value: Any) -> None:
 
 def _is_allowed(value: dict[str, Any]) -> bool:
     module, name, registered = (str(value.get(key)) for key in ("module", "class_name", "registered_name"))
+    user_layers = allowlist.user_layers()
     if registered not in ("None", name):  # Keras looks it up first
-        registered_class = keras.saving.get_registered_object(registered, allowlist.USER_LAYERS)
+        registered_class = keras.saving.get_registered_object(registered, user_layers)
         class_module = getattr(registered_class, "__module__", "")
-        return registered_class in allowlist.USER_LAYERS.values() or class_module.startswith(f"{layers.__name__}.")
-    known = {*allowlist.ALLOWED, *_PARTS}
-    is_known_name = name in (*_KERAS_TYPES, *allowlist.USER_LAYERS)
+        return registered_class in user_layers.values() or class_module.startswith(f"{layers.__name__}.")
+    known = {*allowlist.allowed_layers(), *_PARTS}
+    is_known_name = name in (*_KERAS_TYPES, *user_layers)
     return f"{module}.{name}" in known or module in _NAMESPACES or is_known_name

@@ -109,8 +109,8 @@ def plot_receptive_fields(image: np.ndarray, stages: Sequence[Stage], units: Seq
         where = "×".join(map(str, stage.row.output_shape[:2]))
         above.set_title(f"{stage.name}\nsees {receptive_field}", fontsize=8)
         below.set_xlabel(f"unit {unit.position} of {where}\nchannel {unit.channel}", fontsize=7)
-    grid[0, 0].set_ylabel("can see", fontsize=8)
-    grid[1, 0].set_ylabel("listens to", fontsize=8)
+    grid[0, 0].set_ylabel("receptive field", fontsize=8)
+    grid[1, 0].set_ylabel("effective receptive field", fontsize=8)
     figure.suptitle(escape_math(title), fontsize=10)
     return figure
 

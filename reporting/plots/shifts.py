@@ -69,7 +69,7 @@ def plot_equivariance(
     axes.set_title(escape_math(title), fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(
-        title="the picture moves by",
+        title="the image moves by",
         loc="center left",
         bbox_to_anchor=(1, 0.5),
         frameon=False,

@@ -31,7 +31,7 @@ RATIOS = {  # title: which speed, and the contestants of which the fastest count
     "bfloat16, its steps": ("steps", ["keras_fit_bfloat16"]),
     "PyTorch": ("rate", ["pytorch"]),
     "PyTorch, its best": ("rate", ["pytorch", "pytorch_fast", "pytorch_compiled"]),
-    "a bare loop": ("steps", ["bare"]),
+    "a bare loop": ("steps", ["bare_loop"]),
     "the matrix product": ("steps", ["ceiling"]),
 }
 IMAGE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -114,7 +114,9 @@ def run_turns(network: str, names: Sequence[str], count: int, steps: int) -> lis
         turns: list[Turn] = []
         for name in names:
             settings = (
-                {"precision": first_epochs["ours"]["precision"]} if name == "bare" and "ours" in first_epochs else {}
+                {"precision": first_epochs["ours"]["precision"]}
+                if name == "bare_loop" and "ours" in first_epochs
+                else {}
             )
             contestants[name] = Contestant(name, network, folder, steps=steps, **settings)
             processes.enter_context(contestants[name].process)  # at the end its input is closed, and it exits

@@ -186,7 +186,7 @@ class CellTraining:
         from ..experiments.run_result import Status
         from ..tracking import study_runs
 
-        words = overrides.take_passwords([*run.words, f"study={run.study}", *self.local_words])
+        words = overrides.take_passwords([*run.overrides, f"study={run.study}", *self.local_words])
         result = runner.run_composed(compose_run([*words, *overrides.find_store(words)]))
         if result.run_id is None:
             raise UserError(f"{result.name} waits for its store in spool/, and has no run ID yet")

@@ -97,7 +97,7 @@ def ours(network: str, lap: Lap, **_: Any) -> None:
         Trainer(model, batches, validation, setup.trainer_settings(), callbacks).fit()
 
 
-def bare(network: str, lap: Lap, precision: str = "float32") -> None:
+def bare_loop(network: str, lap: Lap, precision: str = "float32") -> None:
     """The same network and optimizer in a loop over one batch: the difference is the cost of our harness."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
@@ -231,7 +231,7 @@ def ceiling(network: str, lap: Lap, size: int = 4096, **_: Any) -> None:
 
 CONTESTANTS: tuple[Callable[..., None], ...] = (
     ours,
-    bare,
+    bare_loop,
     keras_fit,
     keras_fit_bfloat16,
     pytorch,

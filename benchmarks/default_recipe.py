@@ -324,7 +324,7 @@ def _save(path: Path, rows: Sequence[FirstSteps]) -> None:
 
 
 def _shape_and_classes(data: str) -> tuple[tuple[int, int, int], int]:
-    path = registry.CONFIGS / "data" / f"{data}.yaml"
+    path = registry.CONFIGS_FOLDER / "data" / f"{data}.yaml"
     if not path.is_file():
         raise UserError(f"--data must be a config of configs/data. Received: {data}")
     config = OmegaConf.load(path)

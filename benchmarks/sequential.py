@@ -121,10 +121,10 @@ def simulate_seeds(effect: float, studies: int = STUDIES, seed: int = 0) -> Seed
     at = np.where(decides.any(axis=1), n[decides.argmax(axis=1)], np.inf)
     quantiles = [float(np.quantile(at, share, method="inverted_cdf")) for share in (0.5, 0.8)]
     median, eighty = (int(each) if math.isfinite(each) else None for each in quantiles)
-    return SeedsNeeded(effect, median, eighty, decided, fixed_seeds(effect))
+    return SeedsNeeded(effect, median, eighty, decided, count_fixed_seeds(effect))
 
 
-def fixed_seeds(effect: float, power: float = 0.8) -> int:
+def count_fixed_seeds(effect: float, power: float = 0.8) -> int:
     """Compute the number of seeds with which Student's interval excludes the margin with a given probability.
 
     Args:

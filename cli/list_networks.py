@@ -30,7 +30,7 @@ COLUMNS = NARROW_COLUMNS + "  {:<72}{}"
 HEAD = ("network", "year", "image", "parameters", "MACs", "recipe", "published error, %", "paper")
 RECIPE = HEAD.index("recipe")
 STORED = Path(__file__).parents[1] / "models" / "networks.json"
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS_FOLDER = Path(__file__).parents[1] / "configs"
 PAGE = """# The networks
 
 Parameters are the trainable ones, MACs the multiplications of one image with convolution and dense weights; both are
@@ -73,7 +73,7 @@ def lines(names: Iterable[str] | None = None) -> Iterator[tuple[str, ...]]:
 def stored_lines(stored: Path = STORED) -> Iterator[tuple[str, ...]]:
     """Yield the rows of `lines`, read from a file if the configs are those that it was counted from."""
     rows = _read(stored)
-    for path in sorted((CONFIGS / "model").glob("*.yaml")):
+    for path in sorted((CONFIGS_FOLDER / "model").glob("*.yaml")):
         row = rows.get(path.stem)
         if row and row.digest == digest(path):
             yield tuple(row.cells)
@@ -86,7 +86,9 @@ def stored_lines(stored: Path = STORED) -> Iterator[tuple[str, ...]]:
 
 def store(counted: Iterable[tuple[str, ...]], stored: Path = STORED) -> None:
     """Write the rows of `lines` for all networks into the file that `stored_lines` reads."""
-    rows = {line[0]: {"digest": digest(CONFIGS / "model" / f"{line[0]}.yaml"), "cells": line} for line in counted}
+    rows = {
+        line[0]: {"digest": digest(CONFIGS_FOLDER / "model" / f"{line[0]}.yaml"), "cells": line} for line in counted
+    }
     stored.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -115,7 +117,7 @@ def digest(path: Path) -> str:
         for name in re.findall(r"- (/?[\w/]+)", included[1] if included else ""):
             if name != "_self_":
                 pending.append(
-                    (CONFIGS / name.strip("/") if name[0] == "/" else path.with_name(name)).with_suffix(".yaml")
+                    (CONFIGS_FOLDER / name.strip("/") if name[0] == "/" else path.with_name(name)).with_suffix(".yaml")
                 )
     return result.hexdigest()
 

@@ -56,7 +56,7 @@ class Batches:
         self.split, self.seed = split, seed
         self.augmentations = tuple(augmentations)
         for augmentation in self.augmentations:
-            augmentation.check_images(split.x.shape[1:])
+            augmentation.check_image_shape(split.x.shape[1:])
         self.batch_size = min(batch_size, len(split.y))
         self.steps = len(split.y) // self.batch_size
         self.classes = int(split.y.max()) + 1 if classes is None else classes

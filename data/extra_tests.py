@@ -146,7 +146,7 @@ def _read_set(name: str, place: str, config: Mapping[str, Any]) -> ExtraTest:
 def _check(test: ExtraTest, config: Mapping[str, Any]) -> ExtraTest:
     image_shape = tuple(config["image_shape"])
     x = fit_images(test.x, image_shape, config.get("resize"), test.source)
-    splits.check_images(f"`{KEY}`: {test.source}", x, test.y, image_shape, len(config["class_names"]))
+    splits.check_image_shape(f"`{KEY}`: {test.source}", x, test.y, image_shape, len(config["class_names"]))
     return replace(test, x=x, y=test.y.astype(np.int32))
 
 

@@ -19,7 +19,7 @@ def zero_pad(x: Any, image_shape: tuple[int, ...]) -> Any:
 
 
 def check_arrays(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...], class_names: Sequence[str]) -> None:
-    """Refuses arrays that do not match the config, as `check_images` does, and those without an image of a class.
+    """Refuses arrays that do not match the config, as `check_image_shape` does, and those without an image of a class.
 
     Args:
         where: names the set and the part, at the start of the message.
@@ -32,7 +32,7 @@ def check_arrays(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...]
         UserError: another shape, type, number or label; a class without an image.
     """
     classes = len(class_names)
-    check_images(where, x, y, image_shape, classes)
+    check_image_shape(where, x, y, image_shape, classes)
     absent = np.setdiff1d(np.arange(classes), y)
     if absent.size:
         label = absent[0]
@@ -42,7 +42,7 @@ def check_arrays(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...]
         )
 
 
-def check_images(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...], classes: int) -> None:
+def check_image_shape(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...], classes: int) -> None:
     """Refuses images of another shape or type than the config has, and labels of no class.
 
     Args:
@@ -65,7 +65,7 @@ def check_images(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...]
         raise UserError(f"{where}: labels from {y.min()} to {y.max()}, `data.classes` is {classes}")
 
 
-def stratified_sample(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Takes `count` images, from every class in proportion to its size.
 
     Args:
@@ -101,7 +101,7 @@ def split_test(
     Raises:
         UserError: a class has too few images to be in both.
     """
-    test, train = stratified_sample(labels, max(len(labels) // 5, 1), seed)
+    test, train = stratified_split(labels, max(len(labels) // 5, 1), seed)
     if smallest := smallest_missing_class(labels, (train, test), class_names):
         raise UserError(
             f"{where} {smallest}, too few to be in both train and test when a fifth is set aside for the test. {remedy}"
@@ -129,13 +129,13 @@ def split_train_validation(
     """
     classes = len(class_names)
     count = round(validation * len(labels)) if isinstance(validation, float) else validation
-    held_out, rest = stratified_sample(labels, min(count, len(labels)), seed)
+    held_out, rest = stratified_split(labels, min(count, len(labels)), seed)
     if count and (rare := smallest_missing_class(labels, (held_out, rest), class_names)):
         raise UserError(
             f"`data.validation` must leave each of {classes} classes in both parts of {len(labels)} images. "
             f"Received: {validation}, with {rare}. Choose another number, add images of that class, or set 0"
         )
-    train, _ = stratified_sample(labels[rest], round(fraction * len(rest)), seed)
+    train, _ = stratified_split(labels[rest], round(fraction * len(rest)), seed)
     if rare := smallest_missing_class(labels[rest], (train,), class_names):
         raise UserError(
             f"`data.fraction` must leave an image of each of {classes} classes. "

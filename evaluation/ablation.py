@@ -5,17 +5,17 @@ from dataclasses import replace
 
 from ..settings.ablation import ABLATE, NOTHING
 from ..settings.metrics import METRIC
-from .comparison import Cell, Difference, paired_differences
+from .comparison import Difference, GridCell, paired_differences
 from .statistics import adjust_holm, compute_p_value
 
 
-def has_ablation(cells: Sequence[Cell]) -> bool:
+def has_ablation(cells: Sequence[GridCell]) -> bool:
     """Return whether cells are of a recipe with and without parts."""
     values = {cell.values.get(ABLATE, "") for cell in cells}
     return NOTHING in values and len(values) > 1
 
 
-def compute_ablation(cells: Sequence[Cell], metric: str = METRIC, learning_only: bool = False) -> list[Difference]:
+def compute_ablation(cells: Sequence[GridCell], metric: str = METRIC, learning_only: bool = False) -> list[Difference]:
     """Compute the effect of leaving out each part of a recipe.
 
     Args:

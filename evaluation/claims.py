@@ -9,7 +9,7 @@ import numpy as np
 
 from ..settings.metrics import METRIC, is_share
 from ..settings.study_schema import NOT_LEARNING
-from .comparison import BySeed, Cell, Settings, counted_values, has_settings, paired_differences
+from .comparison import BySeed, GridCell, Settings, counted_values, has_settings, paired_differences
 from .sequential import decide_at_looks, estimate_anytime_seeds
 from .statistics import MIN_SEEDS, Verdict, clip_interval, compute_spread, decide_verdict, estimate_seeds_to_decide
 
@@ -65,7 +65,7 @@ class _Decision(NamedTuple):
 
 
 def judge_claims(
-    cells: Sequence[Cell], claims: Sequence[Mapping[str, Any]], first_look: int | None = None
+    cells: Sequence[GridCell], claims: Sequence[Mapping[str, Any]], first_look: int | None = None
 ) -> list[Judgement]:
     """Judge the claims of a study.
 
@@ -84,7 +84,7 @@ def judge_claims(
 
 
 def _judge_claim(
-    cells: Sequence[Cell], claim: Mapping[str, Any], confidence: float, first_look: int | None
+    cells: Sequence[GridCell], claim: Mapping[str, Any], confidence: float, first_look: int | None
 ) -> Judgement:
     margin, metric = float(claim.get("by", 0)), claim.get("of", METRIC)
     goal = claim.get("goal") or "larger"
@@ -129,13 +129,13 @@ def _judge_claim(
     )
 
 
-def _count_first_seeds(cells: Sequence[Cell], metric: str) -> int:
+def _count_first_seeds(cells: Sequence[GridCell], metric: str) -> int:
     """Count the seeds 0, 1, 2, … that all cells have, up to the first that one of them lacks."""
     seeds = set.intersection(*({*cell.by_seed(metric)} for cell in cells)) if cells else set()
     return next(number for number in range(len(seeds) + 1) if str(number) not in seeds)
 
 
-def _with_first_seeds(cell: Cell, count: int) -> Cell:
+def _with_first_seeds(cell: GridCell, count: int) -> GridCell:
     """Return a cell with the seeds below a number alone."""
     seeds = {str(number) for number in range(count)}
     return replace(
@@ -179,7 +179,7 @@ def _decide_at_looks(by_seed: BySeed, metric: str, margin: float, level: tuple[f
     return _Decision(look.verdict, reason, interval, look.n)
 
 
-def _has_no_room(cells: Iterable[Cell], metric: str, margin: float, learning_only: bool) -> bool:
+def _has_no_room(cells: Iterable[GridCell], metric: str, margin: float, learning_only: bool) -> bool:
     """Return whether all means of a share are so near to 1 that they cannot differ by the margin."""
     values_by_cell = [counted_values(cell, metric, learning_only) for cell in cells]
     return is_share(metric) and min(float(np.mean(values)) for values in values_by_cell if values) > 1 - margin

@@ -65,7 +65,7 @@ class FinishedRun(Protocol):
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """Runs that differ only in their seed.
 
     Attributes:
@@ -123,7 +123,7 @@ class Difference:
         return compute_spread(self.by_seed)
 
 
-def group_cells(results: Iterable[FinishedRun]) -> tuple[list[Cell], list[str]]:
+def group_cells(results: Iterable[FinishedRun]) -> tuple[list[GridCell], list[str]]:
     """Group finished runs into cells.
 
     Args:
@@ -138,7 +138,7 @@ def group_cells(results: Iterable[FinishedRun]) -> tuple[list[Cell], list[str]]:
     members = [list(seeds.values()) for seeds in groups.values()]
     axes = _find_axes([runs[0].params for runs in members])
     cells = [
-        Cell(
+        GridCell(
             {axis: runs[0].params.get(axis, "") for axis in axes},
             {run.params["seed"]: run.metrics for run in sorted(runs, key=lambda r: _sort_key(r.params["seed"]))},
             runs[0].params,
@@ -165,12 +165,14 @@ def shorten_names(axes: Iterable[str]) -> list[str]:
     return list(axes)
 
 
-def common_metrics(cells: Sequence[Cell], metrics: Iterable[str] = SHARES) -> list[str]:
+def common_metrics(cells: Sequence[GridCell], metrics: Iterable[str] = SHARES) -> list[str]:
     """Return those of some metrics that every cell has."""
     return [metric for metric in dict.fromkeys(metrics) if all(cell.by_seed(metric) for cell in cells)]
 
 
-def compute_differences(cells: Sequence[Cell], axes: Sequence[str], learning_only: bool = False) -> list[Difference]:
+def compute_differences(
+    cells: Sequence[GridCell], axes: Sequence[str], learning_only: bool = False
+) -> list[Difference]:
     """Compute the difference of each metric for each pair of values of each axis.
 
     At most `MAX_PAIRS` pairs of values of an axis are compared, see `value_pairs`. The choice of pairs does not depend
@@ -200,7 +202,7 @@ def compute_differences(cells: Sequence[Cell], axes: Sequence[str], learning_onl
     ]
 
 
-def value_pairs(cells: Iterable[Cell], axis: str) -> tuple[list[tuple[str, str]], int]:
+def value_pairs(cells: Iterable[GridCell], axis: str) -> tuple[list[tuple[str, str]], int]:
     """Choose the pairs of values of an axis that are compared.
 
     Args:
@@ -219,7 +221,7 @@ def value_pairs(cells: Iterable[Cell], axis: str) -> tuple[list[tuple[str, str]]
 
 
 def paired_differences(
-    cells: Iterable[Cell], better: Settings, baseline: Settings, metric: str = METRIC, learning_only: bool = False
+    cells: Iterable[GridCell], better: Settings, baseline: Settings, metric: str = METRIC, learning_only: bool = False
 ) -> BySeed:
     """Compute the metric of the cells that match `better` minus that of those that match `baseline`, one a seed.
 
@@ -234,7 +236,7 @@ def paired_differences(
         learning_only: True leaves out pairs with a run that did not learn.
     """
     set_by = {*better, *baseline}
-    groups: dict[tuple[str, ...], tuple[list[Cell], list[Cell]]] = {}
+    groups: dict[tuple[str, ...], tuple[list[GridCell], list[GridCell]]] = {}
     for cell in cells:
         matches = [has_settings(cell, settings) for settings in (better, baseline)]
         if any(matches):
@@ -244,16 +246,18 @@ def paired_differences(
     return _mean_differences([sides for sides in groups.values() if all(sides)], metric, learning_only)
 
 
-def _group_by_other_axes(cells: Iterable[Cell], axis: str) -> list[dict[str, list[Cell]]]:
+def _group_by_other_axes(cells: Iterable[GridCell], axis: str) -> list[dict[str, list[GridCell]]]:
     """Return, for each setting of all other axes, a mapping from the values of this axis to their cells."""
-    groups: dict[tuple[str, ...], dict[str, list[Cell]]] = {}
+    groups: dict[tuple[str, ...], dict[str, list[GridCell]]] = {}
     for cell in cells:
         others = tuple(value for other, value in cell.values.items() if other != axis)
         groups.setdefault(others, {}).setdefault(cell.values[axis], []).append(cell)
     return list(groups.values())
 
 
-def _mean_differences(sides: Sequence[tuple[list[Cell], list[Cell]]], metric: str, learning_only: bool) -> BySeed:
+def _mean_differences(
+    sides: Sequence[tuple[list[GridCell], list[GridCell]]], metric: str, learning_only: bool
+) -> BySeed:
     """Compute the mean difference over all pairs of each (better cells, other cells), one for each common seed.
 
     The sum over all pairs is |B| ΣA − |A| ΣB, so that its cost grows with the cells and not with the pairs.
@@ -277,7 +281,7 @@ def _mean_differences(sides: Sequence[tuple[list[Cell], list[Cell]]], metric: st
     return tuple(means)
 
 
-def shared_params(cells: Sequence[Cell], axes: Sequence[str]) -> dict[str, str]:
+def shared_params(cells: Sequence[GridCell], axes: Sequence[str]) -> dict[str, str]:
     """Return the params that are equal in all cells: those of `LEADING_PARAMS`, and those whose name has a dot."""
     keys = dict.fromkeys([*LEADING_PARAMS, *(key for cell in cells for key in cell.params if "." in key)])
     values = {key: {cell.params.get(key) for cell in cells} for key in keys if key not in axes}
@@ -285,7 +289,7 @@ def shared_params(cells: Sequence[Cell], axes: Sequence[str]) -> dict[str, str]:
     return {key: value for key, value in shared.items() if value is not None}
 
 
-def params_that_follow(cells: Sequence[Cell], axes: Sequence[str], axis: str) -> dict[str, dict[str, str]]:
+def params_that_follow(cells: Sequence[GridCell], axes: Sequence[str], axis: str) -> dict[str, dict[str, str]]:
     """Return the params that differ with the values of an axis, and are constant within each of them.
 
     Args:
@@ -308,7 +312,7 @@ def params_that_follow(cells: Sequence[Cell], axes: Sequence[str], axis: str) ->
     return following
 
 
-def counted_values(cell: Cell, metric: str, learning_only: bool) -> list[float]:
+def counted_values(cell: GridCell, metric: str, learning_only: bool) -> list[float]:
     """Return a metric of a cell's runs; with `learning_only`, of those that learned."""
     return [value for seed, value in cell.by_seed(metric).items() if not (learning_only and seed in cell.not_learning)]
 
@@ -327,7 +331,7 @@ def _find_axes(params: Sequence[Mapping[str, str]]) -> list[str]:
     return axes
 
 
-def has_settings(cell: Cell, settings: Settings) -> bool:
+def has_settings(cell: GridCell, settings: Settings) -> bool:
     """Return whether a cell has these values of params."""
     return all(is_same_value(cell.params.get(axis), value) for axis, value in settings.items())
 

@@ -23,8 +23,8 @@ import scipy
 from .metrics import Predict
 
 # By our name that of `np.pad`.
-BORDERS: dict[str, Literal["wrap", "reflect", "constant"]]
-BORDERS = {"circular": "wrap", "reflect": "reflect", "zeros": "constant"}
+BORDER_MODES: dict[str, Literal["wrap", "reflect", "constant"]]
+BORDER_MODES = {"circular": "wrap", "reflect": "reflect", "zeros": "constant"}
 
 
 @dataclass(frozen=True)
@@ -180,14 +180,14 @@ def shift_images(images: np.ndarray, down: int, right: int, border: str = "circu
 
 def _pad(images: np.ndarray, max_shift: int, border: str) -> np.ndarray:
     """Add `max_shift` pixels on all sides of images."""
-    if border not in BORDERS:
-        raise ValueError(f"`border` must be one of {', '.join(map(repr, BORDERS))}. Received: border={border!r}")
+    if border not in BORDER_MODES:
+        raise ValueError(f"`border` must be one of {', '.join(map(repr, BORDER_MODES))}. Received: border={border!r}")
     smallest = min(images.shape[1:3])
     if not 0 <= max_shift < smallest:
         raise ValueError(
             f"`max_shift` must be in [0, {smallest}), less than the image. Received: max_shift={max_shift}"
         )
-    return np.pad(images, [(0, 0), (max_shift, max_shift), (max_shift, max_shift), (0, 0)], BORDERS[border])
+    return np.pad(images, [(0, 0), (max_shift, max_shift), (max_shift, max_shift), (0, 0)], BORDER_MODES[border])
 
 
 def _window(padded: np.ndarray, max_shift: int, down: int, right: int) -> np.ndarray:

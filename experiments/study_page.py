@@ -71,7 +71,7 @@ def log_report(uri: str, study: str, report: StudyReport, files: dict[str, Any])
     """
     from ..tracking import study_page
 
-    with study_page.claim_page(uri, study) as page:
+    with study_page.lock_page(uri, study) as page:
         assert page is not None  # the report was read from it
         return _write_report(page, report, page.read_results(), files)
 
@@ -86,7 +86,7 @@ def _write(uri: str, study: str, is_final: bool) -> None:
     from ..reporting import accuracy_panels, study_description  # noqa: F401  before the page's time is taken
 
     try:
-        with study_page.claim_page(uri, study, only_if_due=not is_final) as page:
+        with study_page.lock_page(uri, study, only_if_due=not is_final) as page:
             if page is None:
                 return
             runs = page.read_results()

@@ -10,7 +10,7 @@ from keras import ops
 _SMALLEST_EPSILON = 1e-5  # cuDNN's
 
 
-def supports_batch_normalization(images, epsilon):
+def has_fused_batch_normalization(images, epsilon):
     """Return whether the backend has a fused batch normalization for images of this dtype."""
     name = keras.backend.backend()
     if name not in ("tensorflow", "torch"):

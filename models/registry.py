@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from .. import UserError
 from ..settings import composition, untrusted_yaml
-from ..settings.hydra_internals import CONFIGS
+from ..settings.hydra_internals import CONFIGS_FOLDER
 from ..settings.text import did_you_mean, find_near_words
 from . import allowlist, axes, objective, planning
 from .builder import apply_shared, assemble, make_model, run_symbolically
@@ -74,10 +74,10 @@ def _config_names(group: str, config_dir: str | Path | None) -> tuple[str, ...]:
 
 def _folders(config_dir: str | Path | None) -> list[Path]:
     if config_dir is None:
-        return [CONFIGS]
+        return [CONFIGS_FOLDER]
     if not Path(config_dir).is_dir():
         raise UserError(f"`config_dir` must be a folder. Received: {str(config_dir)!r}")
-    return [CONFIGS, Path(config_dir)]
+    return [CONFIGS_FOLDER, Path(config_dir)]
 
 
 @dataclass(frozen=True)

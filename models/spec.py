@@ -32,7 +32,7 @@ def is_row(value: object) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
-def is_table(value: object) -> bool:
+def has_only_rows(value: object) -> bool:
     """Return whether a value is a table with at least one row."""
     return isinstance(value, Mapping) and bool(value) and all(map(is_row, value.values()))
 
@@ -52,7 +52,7 @@ def map_tables(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -
     if not isinstance(value, Mapping):
         return value
     mapped = {key: map_tables(inner, change) for key, inner in value.items()}
-    return change(mapped) if is_table(mapped) else mapped
+    return change(mapped) if has_only_rows(mapped) else mapped
 
 
 def map_rows(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from ..evaluation.ablation import compute_ablation
-from ..evaluation.comparison import Cell, Difference
+from ..evaluation.comparison import Difference, GridCell
 from ..settings.metrics import METRIC
 from ..tracking.run_names import short_setting
 from .plots.ablation import draw_ablation
@@ -33,7 +33,7 @@ class Ablation:
         learning_effects: mapping from metric and part to the difference without runs that did not learn.
     """
 
-    def __init__(self, cells: Sequence[Cell], metrics: Sequence[str], has_marked: bool) -> None:
+    def __init__(self, cells: Sequence[GridCell], metrics: Sequence[str], has_marked: bool) -> None:
         self.effects = [each for metric in metrics for each in compute_ablation(cells, metric)]
         self.learning_effects: dict[tuple[str, str], Difference] = {}
         if has_marked and self.effects:

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from .accuracy_table import AccuracyCell, AccuracyRow, AccuracyTable, MeanAccuracy, group_rows, read_table, table_paths
-from .plots.accuracies import draw_accuracy_by_macs, draw_accuracy_by_minutes, draw_errors, render_svg
+from .plots.accuracies import draw_accuracy_by_macs, draw_accuracy_by_minutes, draw_test_errors, render_svg
 
 PAGE = "results.md"
 NETWORKS = Path(__file__).parents[1] / "models" / "networks.json"
@@ -85,7 +85,10 @@ def _draw_plots(name: str, cells: Sequence[AccuracyCell]) -> dict[str, tuple[str
     published = {cell.first.network: error for cell in cells if (error := _find_comparable_error(cell))}
     if published:
         compared = [cell for cell in cells if cell.first.network in published]
-        plots[f"results_{name}_errors.svg"] = ("Errors, and the papers'", partial(draw_errors, compared, published))
+        plots[f"results_{name}_errors.svg"] = (
+            "Errors, and the papers'",
+            partial(draw_test_errors, compared, published),
+        )
     return plots
 
 
@@ -111,7 +114,7 @@ def _format_cells(cells: Sequence[AccuracyCell]) -> list[str]:
         ("seeds", [", ".join(str(row.seed) for row in cell.rows) for cell in cells]),
         ("error, %", [f"{100 * (1 - cell.accuracy.mean):.2f}" for cell in cells]),
         ("the paper's error, %", [_format_published(row) for row in rows]),
-        ("minutes", [f"{cell.minutes:.1f}{' (busy)' * cell.is_busy}" for cell in cells]),
+        ("minutes", [f"{cell.mean_minutes:.1f}{' (busy)' * cell.is_busy}" for cell in cells]),
     ]
     settings: list[Column] = [
         ("settings", [_format_code(" ".join(row.settings)) for row in rows]),

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..evaluation.comparison import Cell, shorten_names
+from ..evaluation.comparison import GridCell, shorten_names
 from ..evaluation.statistics import MIN_SEEDS, clip_interval
 from ..settings.colors import COLORS
 from ..settings.text import clip
@@ -85,7 +85,7 @@ class Scale:
         return [(self.y(share), f"{100 * share:.{digits}f}%") for share in shares]
 
 
-def render_accuracy(study: str, cells: Sequence[Cell], axes: Sequence[str]) -> str | None:
+def render_accuracy(study: str, cells: Sequence[GridCell], axes: Sequence[str]) -> str | None:
     """Render the page; None if the study has no axis.
 
     Args:
@@ -100,7 +100,7 @@ def render_accuracy(study: str, cells: Sequence[Cell], axes: Sequence[str]) -> s
     positions = list(dict.fromkeys(cell.values[along] for cell in cells))
     lines = list(dict.fromkeys(cell.values[across] for cell in cells)) if across else [""]
     scale = _make_scale(cells)
-    groups: dict[tuple[str, ...], list[Cell]] = {}
+    groups: dict[tuple[str, ...], list[GridCell]] = {}
     for cell in cells:
         groups.setdefault(tuple(cell.values[axis] for axis in panel_axes), []).append(cell)
     panels = []
@@ -141,7 +141,7 @@ def render_accuracy(study: str, cells: Sequence[Cell], axes: Sequence[str]) -> s
     )
 
 
-def _place_axes(cells: Sequence[Cell], axes: Sequence[str]) -> tuple[str, str | None, list[str]]:
+def _place_axes(cells: Sequence[GridCell], axes: Sequence[str]) -> tuple[str, str | None, list[str]]:
     """Return the axis along the bottom, the one with lines or None, and those with panels, the network first."""
     layout = choose_layout(cells, axes) if len(axes) > 1 and set(axes) != {"model"} else None
     along = "pooling" if "pooling" in axes else layout.along if layout else axes[0]
@@ -152,14 +152,14 @@ def _place_axes(cells: Sequence[Cell], axes: Sequence[str]) -> tuple[str, str | 
     return along, across, sorted(rest, key=lambda axis: axis != "model")
 
 
-def _make_scale(cells: Sequence[Cell]) -> Scale:
+def _make_scale(cells: Sequence[GridCell]) -> Scale:
     shares = [share for cell in cells for share in cell.by_seed().values()]
     shares += [end for cell in cells for end in clip_interval(cell.spread(), 0, 1) or ()]
     margin = max(0.05 * (max(shares) - min(shares)), 0.005)
     return Scale(max(min(shares) - margin, 0.0), min(max(shares) + margin, 1.0))
 
 
-def _make_mean(cell: Cell, x: float, scale: Scale, names: dict[str, str]) -> Mean:
+def _make_mean(cell: GridCell, x: float, scale: Scale, names: dict[str, str]) -> Mean:
     spread, interval = cell.spread(), clip_interval(cell.spread(), 0, 1)
     setting = ", ".join(f"{names[axis]} {_clip(value)}" for axis, value in cell.values.items())
     text = [setting, f"mean {spread.mean:.2%}" + (f", {interval[0]:.2%} to {interval[1]:.2%}" if interval else "")]

@@ -53,14 +53,14 @@ class ListedRun:
         return self.network, self.settings, self.seed
 
     @property
-    def words(self) -> list[str]:
-        """The words of the command, `key=value`."""
+    def overrides(self) -> list[str]:
+        """The overrides of the command, `key=value`."""
         return [f"model={self.network}", *self.settings, f"seed={self.seed}"]
 
     @property
     def command(self) -> str:
         """The command that makes the run."""
-        return shlex.join(["python", "train.py", *self.words])
+        return shlex.join(["python", "train.py", *self.overrides])
 
 
 class ImageSet(Schema):
@@ -213,7 +213,7 @@ class AccuracyCell:
         return self.rows[0]
 
     @property
-    def minutes(self) -> float:
+    def mean_minutes(self) -> float:
         """Mean minutes of training."""
         return sum(row.seconds for row in self.rows) / len(self.rows) / 60
 

@@ -165,7 +165,7 @@ def find_departures(
     return departures
 
 
-def find_foreign_settings(
+def find_settings_outside_grid(
     runs: Iterable[NamedRun], sweep: Mapping[str, object] | None, fixed: Mapping[str, object] | None
 ) -> list[str]:
     """Name the settings by which runs are not of a study's file: no run of its command can have them.

@@ -21,7 +21,7 @@ from ..evaluation.activations import Stage
 from ..evaluation.calibration import Calibration, compute_calibration
 from ..evaluation.equivariance import map_error
 from ..evaluation.metrics import Evaluation, Predict, evaluate
-from ..evaluation.shift import BORDERS, ShiftRobustness, measure_shift_robustness, sample_indices
+from ..evaluation.shift import BORDER_MODES, ShiftRobustness, measure_shift_robustness, sample_indices
 from ..models import planning
 from ..models.planning import Plan, Row
 from . import plots
@@ -395,5 +395,5 @@ def _check_options(test: Split, options: ReportOptions) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= highest:
             rule = f"at least {least}" if highest == math.inf else f"from {least} to {highest:,}"
             raise UserError(f"`{key}` must be an integer, {rule}. Received: {key}={value!r}")
-    if options.border not in BORDERS:
-        raise UserError(f"`border` must be one of {', '.join(BORDERS)}. Received: border={options.border!r}")
+    if options.border not in BORDER_MODES:
+        raise UserError(f"`border` must be one of {', '.join(BORDER_MODES)}. Received: border={options.border!r}")

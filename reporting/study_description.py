@@ -6,7 +6,7 @@ MLflow shows the first line alone until a reader opens the description: the verd
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..evaluation.comparison import Cell, shorten_names
+from ..evaluation.comparison import GridCell, shorten_names
 from ..evaluation.statistics import MIN_SEEDS, clip_interval
 from ..settings.text import clip, printable
 from ..tracking.run_names import short_setting
@@ -35,7 +35,7 @@ def describe_answer(report: StudyReport, report_address: str | None = None, max_
     blocks += _section("Claims, stated beforehand", [*report.departure_lines(), *report.claims()])
     blocks += _section("The recipe without a part, minus the full recipe", report.ablation.lines())
     after = [
-        *_section("Runs that did not learn", report.not_learning_lines()),
+        *_section("Runs that did not learn", report.describe_runs_not_learning()),
         *_section("Missing runs", report.unfinished_lines()),
         *_section("Left out", report.left_out_lines()),
     ]
@@ -68,7 +68,7 @@ def _count_runs(report: StudyReport) -> str:
     return f"{text}."
 
 
-def _accuracy_table(cells: Sequence[Cell], axes: Sequence[str], room: int) -> list[str]:
+def _accuracy_table(cells: Sequence[GridCell], axes: Sequence[str], room: int) -> list[str]:
     """Return the blocks of the table of accuracies: a heading, the rows that fit, and a line about the others.
 
     Args:
@@ -100,7 +100,7 @@ def _accuracy_table(cells: Sequence[Cell], axes: Sequence[str], room: int) -> li
     return [heading, "\n".join(lines)]
 
 
-def _column_axis(cells: Iterable[Cell], axes: Sequence[str]) -> str | None:
+def _column_axis(cells: Iterable[GridCell], axes: Sequence[str]) -> str | None:
     """Choose the axis whose values are columns: dropout, or the last one with few values, or None."""
     counts = {axis: len({cell.values[axis] for cell in cells}) for axis in axes}
     few = [axis for axis in axes if axis != "model" and counts[axis] <= _MAX_COLUMNS]
@@ -109,7 +109,7 @@ def _column_axis(cells: Iterable[Cell], axes: Sequence[str]) -> str | None:
     return "dropout" if "dropout" in few else few[-1]
 
 
-def _setting(cell: Cell, names: Mapping[str, str]) -> str:
+def _setting(cell: GridCell, names: Mapping[str, str]) -> str:
     """Return the values of a cell's axes as the names of runs show them, `lenet · s2 · max`.
 
     Args:
@@ -123,7 +123,7 @@ def _setting(cell: Cell, names: Mapping[str, str]) -> str:
     return " · ".join(parts)
 
 
-def _format_cell(cell: Cell, seeds: int) -> str:
+def _format_cell(cell: GridCell, seeds: int) -> str:
     spread = cell.spread()
     interval = clip_interval(spread, 0, 1)
     text = f"{100 * spread.mean:.2f}"

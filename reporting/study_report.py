@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from .. import UserError
 from ..evaluation.claims import Judgement, format_difference, format_interval, judge_claims
 from ..evaluation.comparison import (
-    Cell,
     Difference,
+    GridCell,
     common_metrics,
     compute_differences,
     group_cells,
@@ -44,8 +44,8 @@ from .checked_runs import LONGEST_RUN, CheckedRun, StudyRun, check_runs
 from .grid import (
     Grid,
     find_departures,
-    find_foreign_settings,
     find_missing_runs,
+    find_settings_outside_grid,
     format_missing_runs,
     read_settings,
 )
@@ -282,7 +282,7 @@ class StudyReport:
 
     def __str__(self) -> str:
         parts = [fold(f"{self.study}: {self.question}".rstrip(": ")), "\n".join(map(fold, self._about_lines()))]
-        parts.append("\n".join(map(fold, self.not_learning_lines())))
+        parts.append("\n".join(map(fold, self.describe_runs_not_learning())))
         parts += [f"{fold(each.title)}\n{text_table(each.heads, each.rows)}" for each in self.tables()]
         lists = [[*self.departure_lines(), *self.claims()], self.unfinished_lines(), self.left_out_lines()]
         parts += ["\n".join(map(fold, lines)) for lines in lists]
@@ -303,7 +303,7 @@ class StudyReport:
                 for each, line in zip(self.judgements, self.claims(), strict=True)
             ],
             departures=self.departure_lines(),
-            not_learning=self.not_learning_lines(),
+            not_learning=self.describe_runs_not_learning(),
             tables=self.tables(),
             images=[{"name": name, "address": encode_image(figure)} for name, figure in figures.items()],
             unfinished=self.unfinished_lines(),
@@ -349,7 +349,7 @@ class StudyReport:
         lines = [f"differs from the study's file: {', '.join(self.departures)}"] * bool(self.departures)
         return [*lines, *([f"NO CLAIM IS JUDGED: {self.obstacle}"] if self.obstacle else [])]
 
-    def not_learning_lines(self) -> list[str]:
+    def describe_runs_not_learning(self) -> list[str]:
         """Return a line for each run that did not learn."""
         if not self.not_learning:
             return []
@@ -388,7 +388,7 @@ class StudyReport:
         heads += ["published"] * bool(self.published)
         return heads, [self._cell_row(cell) for cell in self.cells]
 
-    def _cell_row(self, cell: Cell) -> list[str]:
+    def _cell_row(self, cell: GridCell) -> list[str]:
         words = [*map(_shorten, cell.values.values())]
         for metric in self.table_metrics:
             spread = cell.spread(metric)
@@ -451,7 +451,7 @@ def _find_obstacle(runs: Sequence[CheckedRun], file: StudyFile) -> str | None:
 
     Seeds would be counted of runs that are not of the study, or of two cells where the study has one.
     """
-    if foreign := find_foreign_settings(runs, file.varied, file.set):
+    if foreign := find_settings_outside_grid(runs, file.varied, file.set):
         return f"it has runs with settings that its file lacks: {', '.join(foreign)}"
     varied = {key: values for key, values in file.varied.items() if isinstance(values, list)}
     firsts: dict[tuple[str | float | None, ...], CheckedRun] = {}
@@ -554,5 +554,5 @@ def _pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _matches(cell: Cell, where: Mapping[str, object]) -> bool:
+def _matches(cell: GridCell, where: Mapping[str, object]) -> bool:
     return all(is_same_value(cell.params.get(key), value) for key, value in where.items())

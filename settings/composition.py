@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .. import UserError
 from .composition_errors import explain_composition_error
 from .evaluation import EvaluateSettings
-from .hydra_internals import CONFIGS, load_configuration
+from .hydra_internals import CONFIGS_FOLDER, load_configuration
 from .schema import Settings, default_settings
 from .training import TrainSettings
 
@@ -51,7 +51,7 @@ class ComposedRun:
 
     config: DictConfig
     overrides: tuple[str, ...]
-    config_folders: tuple[str, ...] = (str(CONFIGS),)
+    config_folders: tuple[str, ...] = (str(CONFIGS_FOLDER),)
     is_data_chosen: bool = True
 
     @classmethod

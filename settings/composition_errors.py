@@ -8,7 +8,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 
 from . import overrides
-from .hydra_internals import CONFIGS, load_configuration
+from .hydra_internals import CONFIGS_FOLDER, load_configuration
 from .recipe_groups import ROW_GROUPS
 from .renamed_keys import explain_renamed
 from .rules import explain_unknown_key, find_meant_keys
@@ -88,7 +88,7 @@ def _with_key(text: str, words: Sequence[str]) -> str:
 
 
 def _is_group(word: str) -> bool:
-    return (CONFIGS / word.lstrip("+~").partition("=")[0]).is_dir()
+    return (CONFIGS_FOLDER / word.lstrip("+~").partition("=")[0]).is_dir()
 
 
 def _list(choices: Iterable[str]) -> str:
@@ -97,7 +97,7 @@ def _list(choices: Iterable[str]) -> str:
 
 def known_keys(name: str, words: Sequence[str]) -> list[str]:
     """List every key of a command's config, with the groups that words choose as far as they compose."""
-    groups = [path.name for path in CONFIGS.iterdir() if path.is_dir()]
+    groups = [path.name for path in CONFIGS_FOLDER.iterdir() if path.is_dir()]
     chosen = [word for word in words if word.partition("=")[0] in groups and "," not in word]
     for settings in (chosen, []):
         try:

@@ -35,7 +35,7 @@ from .untrusted_yaml import CLI_ONLY_KEYS, check, explain_command_line_only, rea
 
 KNOWN_VERSIONS = ("1.3",)  # of Hydra, for which this file was tested
 _SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 
 
 @functools.cache
@@ -110,7 +110,7 @@ class CheckedLoader(ConfigLoaderImpl):
 
 def _is_own(path: str, scheme: str) -> bool:
     if scheme == "file":
-        return Path(path).resolve() == CONFIGS
+        return Path(path).resolve() == CONFIGS_FOLDER
     return scheme == "structured" or path.partition(".")[0].partition("/")[0] in ("convzoo", "hydra", "hydra_plugins")
 
 
@@ -153,7 +153,7 @@ def load_configuration(name: str, words: Sequence[str], config_dir: str | Path |
         config_dir: a folder of the user's own configs, as `--config-dir` takes it; None: only those of `configs/`.
     """
     with _version_base("1.3"):
-        search_path = create_config_search_path(str(CONFIGS))
+        search_path = create_config_search_path(str(CONFIGS_FOLDER))
         if config_dir is not None:
             folder = f"file://{Path(config_dir).absolute()}"
             search_path.prepend("command-line", folder, SearchPathQuery(provider="schema"))

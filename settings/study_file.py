@@ -41,7 +41,7 @@ from .schema import parse
 from .study_schema import Claim, Published, StudyFile
 
 MAX_RUNS = 100_000  # runs of a sweep
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS_FOLDER = Path(__file__).parents[1] / "configs"
 KEYS = ("question", "sweep", "together", "set", "ablate", "until", "seeds", "budget", "claims", "like", "published")
 _KINDS = {
     "question": str,
@@ -62,7 +62,7 @@ _PRINTING_OPTIONS = ("--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-hel
 
 def study_names() -> list[str]:
     """Return the names of the studies that come with convzoo."""
-    return sorted(path.stem for path in CONFIGS.glob("studies/*.yaml"))
+    return sorted(path.stem for path in CONFIGS_FOLDER.glob("studies/*.yaml"))
 
 
 def load_study(name: object, folders: Iterable[str | Path] = (), _for: tuple[str, ...] = ()) -> dict[str, Any] | None:
@@ -76,7 +76,7 @@ def load_study(name: object, folders: Iterable[str | Path] = (), _for: tuple[str
         UserError: the file is no study, or sets what only the command line may set.
     """
     name = str(name)
-    path = next((p for f in (*folders, CONFIGS) if _is_file(p := Path(f) / "studies" / f"{name}.yaml")), None)
+    path = next((p for f in (*folders, CONFIGS_FOLDER) if _is_file(p := Path(f) / "studies" / f"{name}.yaml")), None)
     if path is None or Path(name).name != name:
         return None
     where = f"`study={name}`: {path}"

@@ -126,7 +126,7 @@ class StudyPage:
 
 
 @contextlib.contextmanager
-def claim_page(uri: str, study: str, only_if_due: bool = False) -> Iterator[StudyPage | None]:
+def lock_page(uri: str, study: str, only_if_due: bool = False) -> Iterator[StudyPage | None]:
     """Claim the page of a study; None if there is no such study, or if the page is not due.
 
     Args:

@@ -53,7 +53,7 @@ class CompiledModel:
             loss = {"loss": SmoothedCrossentropy(label_smoothing)} if label_smoothing else {}
             self._step = make_train_step(self.model, self.objective._replace(**loss), optimizer)
         else:
-            self._step.reset_optimizer(optimizer)
+            self._step.reset_optimizer_state(optimizer)
         self._can_reuse_step = False
         return self._step
 

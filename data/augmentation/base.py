@@ -84,7 +84,7 @@ class Augmentation:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `augment`")
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
+    def check_image_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse images that do not fit.
 
         Args:

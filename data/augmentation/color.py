@@ -50,7 +50,7 @@ class ColorJitter(Augmentation):
         self.saturation = saturation
         self.hue = hue
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
+    def check_image_shape(self, shape: tuple[int, ...]) -> None:
         check_channels(self, shape)
 
     def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

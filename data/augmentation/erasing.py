@@ -38,7 +38,7 @@ class Cutout(Augmentation):
         check_int("size", size, 1)
         self.size = size
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
+    def check_image_shape(self, shape: tuple[int, ...]) -> None:
         check_side("size", self.size, shape, self.size <= 2 * min(shape[:2]))
 
     def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -205,7 +205,7 @@ class RandomTranslation(_Shift):
         super().__init__(pixels, fill_mode)
         self.pixels = pixels
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
+    def check_image_shape(self, shape: tuple[int, ...]) -> None:
         check_side("pixels", self.pixels, shape, self.pixels < min(shape[:2]))
 
 
@@ -236,7 +236,7 @@ class RandomCrop(_Shift):
         super().__init__(padding, fill_mode)
         self.padding = padding
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
+    def check_image_shape(self, shape: tuple[int, ...]) -> None:
         check_side("padding", self.padding, shape, self.padding < min(shape[:2]))
 
 

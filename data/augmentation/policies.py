@@ -145,7 +145,7 @@ class RandAugment(Augmentation):
         self.num_ops = num_ops
         self.magnitude = magnitude
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
+    def check_image_shape(self, shape: tuple[int, ...]) -> None:
         check_channels(self, shape)
 
     def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -177,7 +177,7 @@ class TrivialAugment(Augmentation):
 
     permission = "shift"
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
+    def check_image_shape(self, shape: tuple[int, ...]) -> None:
         check_channels(self, shape)
 
     def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -44,7 +44,7 @@ class RandomResizedCrop(Augmentation):
         self.scale = check_range("scale", scale, 1)
         self.ratio = check_range("ratio", ratio)
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
+    def check_image_shape(self, shape: tuple[int, ...]) -> None:
         check_channels(self, shape)
 
     def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -84,7 +84,7 @@ class RandomRotation(Augmentation):
         check_number("degrees", degrees, 0, 180)
         self.degrees = degrees
 
-    def check_images(self, shape: tuple[int, ...]) -> None:
+    def check_image_shape(self, shape: tuple[int, ...]) -> None:
         check_channels(self, shape)
 
     def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

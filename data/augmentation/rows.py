@@ -47,7 +47,7 @@ def check_augmentation(rows: Any, image_shape: tuple[int, ...]) -> None:
         raise UserError(f"`{_WHERE}` must be a mapping from names to rows. Received: {rows!r}")
     for augmentation in make_augmentations(rows):
         try:
-            augmentation.check_images(image_shape)
+            augmentation.check_image_shape(image_shape)
         except ValueError as error:
             raise UserError(_locate(error, f"{_WHERE}.{augmentation.name}")) from error
 

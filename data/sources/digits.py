@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import UserError
-from ..splits import stratified_sample
+from ..splits import stratified_split
 from .base import Source, SourceData
 
 TEST_IMAGES = 360
@@ -38,7 +38,7 @@ def read(image_shape: tuple[int, ...], split_seed: int) -> dict[str, tuple[np.nd
     images, labels = load_digits().images, load_digits().target.astype(np.int32)
     enlarged = _interpolation_matrix(height) @ (images * (255 / 16)) @ _interpolation_matrix(width).T
     x = np.rint(enlarged).astype(np.uint8)[..., None]
-    test, train = stratified_sample(labels, TEST_IMAGES, split_seed)
+    test, train = stratified_split(labels, TEST_IMAGES, split_seed)
     return {"train": (x[train], labels[train]), "test": (x[test], labels[test])}
 
 

@@ -33,7 +33,7 @@ __all__ = [
     "resolve_path",
 ]
 
-PARTS = ("train", "test")
+SPLIT_NAMES = ("train", "test")
 _PART_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
@@ -252,7 +252,7 @@ def _find_parts(path: Path) -> dict[str, Path]:
     received = ", ".join(named)
     if len(part_folders) < len(named):
         raise UserError(f"{path} must hold one folder for each of train, validation and test. Received: {received}")
-    if not set(PARTS) <= set(part_folders):
+    if not set(SPLIT_NAMES) <= set(part_folders):
         raise UserError(
             f"{path} must hold both of train and test, or neither: the folders of the classes, of which a fifth is "
             f"set aside for the test. Received: {received}"
@@ -355,7 +355,7 @@ def _join_names(names: Sequence[str], max_names: int = 10) -> str:
 
 def _read_arrays(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     arrays = _load_arrays(path, _ARRAYS)
-    suffixes = {"": ""} if {"x", "y"} <= set(arrays) else {part: f"_{part}" for part in PARTS}
+    suffixes = {"": ""} if {"x", "y"} <= set(arrays) else {part: f"_{part}" for part in SPLIT_NAMES}
     if missing := {f"{axis}{suffix}" for suffix in suffixes.values() for axis in "xy"} - set(arrays):
         raise UserError(f"{path} must hold x_train, y_train, x_test, y_test, or x, y. Missing: {min(missing)}")
     parts = {

@@ -31,7 +31,7 @@ log = logging.getLogger("convzoo")
 
 _FEATURES = re.compile(r"tensorflow_datasets\.core\.features\.[\w.]+")
 _MAX_INFO_BYTES = 1_000_000  # of a file that describes a set; none has a hundredth
-PARTS = ("train", "test")
+SPLIT_NAMES = ("train", "test")
 _DEFAULT_CHOICE = SplitChoice()
 # Sets whose archives convzoo fetches; TFDS fetches those of other sets.
 _FETCHED_SETS = ("cifar10", "cifar100", "fashion_mnist", "mnist")
@@ -203,7 +203,7 @@ def _read(
 
 def _of_splits(splits: Mapping[str, str]) -> str:
     """A suffix of a copy's name, by the splits in it; "" for train and test."""
-    if splits == {part: part for part in PARTS}:
+    if splits == {part: part for part in SPLIT_NAMES}:
         return ""
     return f"-{hashlib.blake2b(json.dumps(splits, sort_keys=True).encode(), digest_size=6).hexdigest()}"
 
@@ -231,7 +231,7 @@ def _read_info(folder: Path) -> _DatasetInfo:
     return parse(_DatasetInfo, json.loads(_read_text(folder / "dataset_info.json")), str(folder / "dataset_info.json"))
 
 
-def _find_fault(folder: Path, names: Collection[str] = PARTS) -> str | None:
+def _find_fault(folder: Path, names: Collection[str] = SPLIT_NAMES) -> str | None:
     """Describes the fault of a prepared folder, by names and sizes alone; None where there is none."""
     try:
         splits = {split.name: (len(split.shard_lengths), int(split.num_bytes)) for split in _read_info(folder).splits}

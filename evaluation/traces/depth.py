@@ -12,7 +12,7 @@ from .pooling_rules import Pooled, select_maximum, take_mean, take_norm
 from .steps import Part, Step, check_count, check_value
 from .titles import describe_layer
 
-DEPTH_POOLS: tuple[type, ...] = (ChannelPooling2D, Maxout)
+CHANNEL_POOLS: tuple[type, ...] = (ChannelPooling2D, Maxout)
 
 
 def trace_depth_pooling(layer: keras.Layer, inputs: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import numpy as np
 from ... import UserError
 from ...layers import FractionalMaxPooling2D, LocallyConnected1D, Maxout
 from .convolutions import CONVOLUTIONS, trace_convolution
-from .depth import DEPTH_POOLS, trace_depth_pooling
+from .depth import CHANNEL_POOLS, trace_depth_pooling
 from .pools import POOLS, trace_pooling
 from .steps import Trace, to_numpy
 
 _TRACERS: dict[tuple[type, ...], Callable[..., dict[str, Any]]] = {
     CONVOLUTIONS: trace_convolution,
     POOLS: trace_pooling,
-    DEPTH_POOLS: trace_depth_pooling,
+    CHANNEL_POOLS: trace_depth_pooling,
 }
 
 

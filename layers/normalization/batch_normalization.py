@@ -33,7 +33,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             not images
             or self.renorm
             or self.synchronized
-            or not backend_ops.supports_batch_normalization(inputs, self.epsilon)
+            or not backend_ops.has_fused_batch_normalization(inputs, self.epsilon)
         ):
             return super().call(inputs, training=training, mask=mask)
         scale = self.gamma if self.scale else ops.ones_like(self.moving_mean)

@@ -44,10 +44,10 @@ def draw_accuracy_by_macs(cells: Sequence[AccuracyCell]) -> Figure:
 
 def draw_accuracy_by_minutes(cells: Sequence[AccuracyCell]) -> Figure:
     """Draw the accuracy of each cell over the minutes of its training."""
-    return _draw_accuracies(cells, [cell.minutes for cell in cells], "minutes of training")
+    return _draw_accuracies(cells, [cell.mean_minutes for cell in cells], "minutes of training")
 
 
-def draw_errors(cells: Sequence[AccuracyCell], published: Mapping[str, tuple[float, bool]]) -> Figure:
+def draw_test_errors(cells: Sequence[AccuracyCell], published: Mapping[str, tuple[float, bool]]) -> Figure:
     """Draw the error of each network, and beside it the error that its paper states.
 
     Args:

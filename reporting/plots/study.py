@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from ...evaluation.comparison import Cell, Difference, shorten_names
+from ...evaluation.comparison import Difference, GridCell, shorten_names
 from ...evaluation.statistics import Spread, clip_interval
 from ...settings.colors import COLORS
 from ...settings.text import printable
@@ -36,7 +36,7 @@ _MAX_NAMES = 20  # along the bottom of a panel
 warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
 
 
-def draw_cells(study: str, cells: Sequence[Cell], metric: str) -> list[Figure]:
+def draw_cells(study: str, cells: Sequence[GridCell], metric: str) -> list[Figure]:
     """Draw each run as a dot, and each cell's mean with its interval, at most forty cells a figure.
 
     Args:
@@ -96,7 +96,7 @@ def draw_differences(
     return figure
 
 
-def draw_interactions(cells: Sequence[Cell], axes: Sequence[str]) -> list[Figure]:
+def draw_interactions(cells: Sequence[GridCell], axes: Sequence[str]) -> list[Figure]:
     """Draw two axes in each panel, with a panel for each network, at most 24 panels a figure.
 
     Lines join numbers only, since words have no order.
@@ -106,7 +106,7 @@ def draw_interactions(cells: Sequence[Cell], axes: Sequence[str]) -> list[Figure
         axes: names of its axes, at least two.
     """
     layout = choose_layout(cells, axes)
-    cells_by_panel: dict[tuple[str, ...], list[Cell]] = {}
+    cells_by_panel: dict[tuple[str, ...], list[GridCell]] = {}
     for cell in cells:
         cells_by_panel.setdefault(tuple(cell.values[axis] for axis in layout.panels), []).append(cell)
     panels = list(cells_by_panel.items())
@@ -131,7 +131,7 @@ class Layout:
     averaged: tuple[str, ...]
 
 
-def choose_layout(cells: Sequence[Cell], axes: Sequence[str]) -> Layout:
+def choose_layout(cells: Sequence[GridCell], axes: Sequence[str]) -> Layout:
     """Choose the places of a study's axes in a figure.
 
     The axis with the most values lies along the bottom. The last of the others has lines if it has few values, and the
@@ -155,7 +155,7 @@ def choose_layout(cells: Sequence[Cell], axes: Sequence[str]) -> Layout:
     return Layout(along, lines, tuple(panels), tuple(axis for axis in rest if axis not in (lines, *panels)))
 
 
-def draw_cost(cells: Sequence[Cell], axes: Sequence[str]) -> Figure:
+def draw_cost(cells: Sequence[GridCell], axes: Sequence[str]) -> Figure:
     """Draw accuracy against multiplications, with a colour for each value of one axis and a marker for each of another.
 
     Args:
@@ -199,7 +199,7 @@ def draw_cost(cells: Sequence[Cell], axes: Sequence[str]) -> Figure:
     return figure
 
 
-def _draw_cell_page(title: str, cells: Sequence[Cell], metric: str, limits: tuple[float, float]) -> Figure:
+def _draw_cell_page(title: str, cells: Sequence[GridCell], metric: str, limits: tuple[float, float]) -> Figure:
     labels = _align_columns(
         [tuple(shorten_names(list(cells[0].values))), *(tuple(cell.values.values()) for cell in cells)]
     )
@@ -239,7 +239,7 @@ def _draw_cell_page(title: str, cells: Sequence[Cell], metric: str, limits: tupl
 class _InteractionDrawing:
     """Pages of panels with common positions, lines and limits."""
 
-    def __init__(self, layout: Layout, cells: Sequence[Cell], axes: Sequence[str]) -> None:
+    def __init__(self, layout: Layout, cells: Sequence[GridCell], axes: Sequence[str]) -> None:
         self.layout = layout
         self.names = {axis: _clip_text(name) for axis, name in zip(axes, shorten_names(axes), strict=True)}
         self.positions = sorted({cell.values[layout.along] for cell in cells}, key=_sort_key)
@@ -250,7 +250,7 @@ class _InteractionDrawing:
         self.limits = _axis_limits([value for cell in cells for value in cell.by_seed().values()])
         self.has_marked = any(cell.not_learning for cell in cells)
 
-    def draw_page(self, groups: Sequence[tuple[tuple[str, ...], list[Cell]]]) -> Figure:
+    def draw_page(self, groups: Sequence[tuple[tuple[str, ...], list[GridCell]]]) -> Figure:
         """Draw the panels of one page: for each the values of its axes and its cells."""
         columns = min(len(groups), _MAX_COLUMNS)
         rows = math.ceil(len(groups) / columns)
@@ -275,7 +275,7 @@ class _InteractionDrawing:
             figure.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False, fontsize=9)
         return figure
 
-    def _draw_panel(self, axes: Axes, key: tuple[str, ...], cells: Sequence[Cell], rotated: bool) -> None:
+    def _draw_panel(self, axes: Axes, key: tuple[str, ...], cells: Sequence[GridCell], rotated: bool) -> None:
         for number, value in enumerate(self.values):
             lines = self.layout.lines
             own = [cell for cell in cells if lines is None or cell.values[lines] == value]
@@ -297,7 +297,7 @@ class _InteractionDrawing:
         for position in range(1, 1 if self.has_lines else len(self.positions)):
             axes.axvline(position - 0.5, color="0.9", linewidth=0.8)
 
-    def _draw_line(self, axes: Axes, cells: Sequence[Cell], offset: float, number: int) -> None:
+    def _draw_line(self, axes: Axes, cells: Sequence[GridCell], offset: float, number: int) -> None:
         """Draw the runs and means of one line of a panel."""
         color, marker = COLORS[number], _MARKERS[number]
         points: dict[int, list[tuple[float, bool]]] = {}
@@ -352,7 +352,7 @@ class _InteractionDrawing:
         return handles
 
 
-def _draw_best(plot: Axes, cells: Sequence[Cell]) -> None:
+def _draw_best(plot: Axes, cells: Sequence[GridCell]) -> None:
     """Draw the best mean accuracy up to each cost as a step line."""
     best = -1.0
     steps: list[tuple[float, float]] = []
@@ -400,7 +400,7 @@ def _mark_difference(axes: Axes, spread: Spread, position: float, color: str, fa
     axes.plot(100 * spread.mean, position, "o", color=color, markerfacecolor=face, markersize=6)
 
 
-def _shown_values(cell: Cell, metric: str) -> list[float]:
+def _shown_values(cell: GridCell, metric: str) -> list[float]:
     """Return all values that a figure shows of a cell."""
     return [*cell.by_seed(metric).values(), *(clip_interval(cell.spread(metric), 0, 1) or ())]
 

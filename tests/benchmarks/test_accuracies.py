@@ -187,7 +187,7 @@ def test_command_records_a_run_and_finds_it_again(tmp_path, monkeypatch, capsys)
 @pytest.mark.slow
 def test_zoo_study_has_every_small_network_in_order():
     """All whose paper's images have at most 32 pixels, which the list of networks tells without counting them."""
-    stored = json.loads((study_file.CONFIGS.parent / "models" / "networks.json").read_text())
+    stored = json.loads((study_file.CONFIGS_FOLDER.parent / "models" / "networks.json").read_text())
     names = [name for name, row in stored.items() if int(row["cells"][2].partition("×")[0]) <= 32]
     macs = {name: registry.plan(name, (32, 32, 3), 10).macs for name in names}
     listed = study_file.load_study("zoo_cifar10")["sweep"]["model"]

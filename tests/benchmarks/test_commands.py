@@ -86,7 +86,7 @@ def test_run_turns_on_each_backend(monkeypatch, tmp_path, backend):
     pytest.importorskip(backend)
     monkeypatch.setenv("KERAS_BACKEND", backend)
     module = importlib.import_module("convzoo.benchmarks.__main__")
-    names = ["ours", "bare", "keras_fit", "ceiling"]
+    names = ["ours", "bare_loop", "keras_fit", "ceiling"]
     (turn,) = module.run_turns("lenet", names, 1, 3)
     assert turn["ours"]["backend"] == backend
     assert all(turn[name]["rate"] > 0 for name in names)
@@ -97,12 +97,12 @@ def test_run_turns_on_each_backend(monkeypatch, tmp_path, backend):
 def test_speed_table_writes_its_files(monkeypatch, capsys, tmp_path):
     module = importlib.import_module("convzoo.benchmarks.__main__")
     table, picture = tmp_path / "speed.json", tmp_path / "speed.png"
-    words = ["lenet", "--turns=2", "--steps=3", "--only", "ours", "bare", "keras_fit"]
+    words = ["lenet", "--turns=2", "--steps=3", "--only", "ours", "bare_loop", "keras_fit"]
     monkeypatch.setattr(sys, "argv", ["benchmark", *words, f"--output={table}", f"--plot={picture}"])
     module.main()
     (turns,) = json.loads(table.read_text())["networks"].values()
     assert len(turns) == 2
-    assert all(each[name]["rate"] > 0 for each in turns for name in ("ours", "bare", "keras_fit"))
+    assert all(each[name]["rate"] > 0 for each in turns for name in ("ours", "bare_loop", "keras_fit"))
     said = capsys.readouterr().out
     assert said.endswith(module.format_table({"lenet": turns}) + "\n")
     assert picture.read_bytes().startswith(b"\x89PNG")

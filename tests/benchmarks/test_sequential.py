@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(("effect", "seeds"), [(0.5, 34), (0.8, 15), (1.0, 10)])
 def test_fixed_seeds_are_those_of_power_tables(effect, seeds):
     """G*Power's numbers for a paired t-test, two-sided, at 5 % and with a power of 80 %."""
-    assert sequential.fixed_seeds(effect) == seeds
+    assert sequential.count_fixed_seeds(effect) == seeds
 
 
 @pytest.mark.slow

@@ -81,14 +81,14 @@ def test_run_turns_starts_with_another_contestant(monkeypatch):
 TURNS = [
     {
         "ours": {"rate": 200.0, "steps": 240.0, "first": 6.0, "precision": "float32"},
-        "bare": {"rate": 250.0, "steps": 250.0},
+        "bare_loop": {"rate": 250.0, "steps": 250.0},
         "keras_fit": {"rate": 100.0, "steps": 160.0, "first": 4.0},
         "pytorch": {"rate": 160.0},
         "pytorch_fast": {"rate": 80.0},
     },
     {
         "ours": {"rate": 100.0, "steps": 120.0, "first": 6.0, "precision": "float32"},
-        "bare": {"rate": 120.0, "steps": 120.0},
+        "bare_loop": {"rate": 120.0, "steps": 120.0},
         "keras_fit": {"rate": 25.0, "steps": 80.0, "first": 4.0},
         "pytorch": {"rate": 100.0},
         "pytorch_fast": {"rate": 125.0},
@@ -143,7 +143,7 @@ def test_results_are_written_when_a_later_network_fails(monkeypatch, capsys, tmp
 
     file = tmp_path / "speed.json"
     monkeypatch.setattr(speed, "run_turns", run_turns)
-    monkeypatch.setattr("sys.argv", ["benchmark", "lenet", "nin", "--only", "bare", "ours", f"--output={file}"])
+    monkeypatch.setattr("sys.argv", ["benchmark", "lenet", "nin", "--only", "bare_loop", "ours", f"--output={file}"])
     with pytest.raises(SystemExit, match="ours on nin"):
         speed.main()
     assert json.loads(file.read_text())["networks"] == {"lenet": TURNS}
@@ -151,8 +151,8 @@ def test_results_are_written_when_a_later_network_fails(monkeypatch, capsys, tmp
 
 
 def test_ours_runs_before_the_bare_loop(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["benchmark", "lenet", "--only", "bare", "ours", "ours"])
+    monkeypatch.setattr("sys.argv", ["benchmark", "lenet", "--only", "bare_loop", "ours", "ours"])
     monkeypatch.setattr(speed, "run_turns", lambda network, names, *_: asked.append(names) or TURNS)
     asked = []
     speed.main()
-    assert asked == [["ours", "bare"]]
+    assert asked == [["ours", "bare_loop"]]

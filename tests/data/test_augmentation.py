@@ -352,7 +352,7 @@ def test_policies_draw_every_operation_evenly(monkeypatch, policy):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_keep_type_and_shape_and_the_argument(each, channels):
     images, y = noise(channels=channels), labels()
-    each.check_images(images.shape[1:])
+    each.check_image_shape(images.shape[1:])
     augmented, augmented_labels = each(images, y, context())
     assert augmented.dtype == np.uint8
     assert augmented.shape == images.shape
@@ -418,7 +418,7 @@ def test_names_give_two_of_a_class_different_draws():
 @pytest.mark.parametrize("each", [each for each in EVERY if isinstance(each, COLORS)], ids=lambda e: type(e).__name__)
 def test_images_of_two_channels_are_refused_in_one_line(each):
     message = f"{type(each).__name__} takes images of 1 or 3 channels. Received: 2 channels"
-    for call in (each.check_images, lambda shape: each(np.zeros((1, *shape), np.uint8), labels(1), context(1))):
+    for call in (each.check_image_shape, lambda shape: each(np.zeros((1, *shape), np.uint8), labels(1), context(1))):
         with pytest.raises(UserError) as error:
             call((9, 11, 2))
         assert str(error.value) == message

@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 import convzoo
 from convzoo import UserError
 from convzoo.data import load, sources
-from convzoo.data.splits import stratified_sample
+from convzoo.data.splits import stratified_split
 
 CONFIGS = Path(convzoo.__file__).parent / "configs" / "data"
 
@@ -76,7 +76,7 @@ def test_another_split_seed_cuts_otherwise(digits):
 @pytest.mark.parametrize("count", [40, 144, 360, 1000])
 def test_stratified_gives_classes_what_scikit_learn_gives_them(count):
     labels = load_digits().target
-    taken, rest = stratified_sample(labels, count, seed=0)
+    taken, rest = stratified_split(labels, count, seed=0)
     assert len(taken) == count
     assert sorted([*taken, *rest]) == list(range(len(labels)))
     theirs, _ = train_test_split(labels, train_size=count, stratify=labels, random_state=0)
@@ -85,7 +85,7 @@ def test_stratified_gives_classes_what_scikit_learn_gives_them(count):
 
 def test_stratified_is_exact_where_it_can_be():
     labels = np.repeat([0, 1, 2], [600, 300, 100])
-    taken, _ = stratified_sample(labels, 100, seed=4)
+    taken, _ = stratified_split(labels, 100, seed=4)
     assert np.bincount(labels[taken]).tolist() == [60, 30, 10]
 
 

@@ -11,7 +11,7 @@ from synthetic_runs import make_grid
 from convzoo.evaluation.claims import judge_claims
 from convzoo.evaluation.comparison import (
     MAX_PAIRS,
-    Cell,
+    GridCell,
     compute_differences,
     group_cells,
     paired_differences,
@@ -348,8 +348,8 @@ def test_paired_is_mean_over_pairs_when_sides_have_several_cells(learning_only):
 )
 def test_report_looks_at_cells_a_number_of_times_that_is_linear(axes, monkeypatch):
     looks = []
-    by_seed = Cell.by_seed
-    monkeypatch.setattr(Cell, "by_seed", lambda *args: looks.append(1) or by_seed(*args))
+    by_seed = GridCell.by_seed
+    monkeypatch.setattr(GridCell, "by_seed", lambda *args: looks.append(1) or by_seed(*args))
 
     def count_looks(cells):
         looks.clear()

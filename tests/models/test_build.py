@@ -53,7 +53,7 @@ def as_hydra_composes(*words):
     """What Hydra's own loader composes: ours, which fills a recipe's defaults, may be installed in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hydra._internal.hydra.ConfigLoaderImpl", ConfigLoaderImpl)
-        with initialize_config_dir(str(registry.CONFIGS), version_base="1.3"):
+        with initialize_config_dir(str(registry.CONFIGS_FOLDER), version_base="1.3"):
             return without_recipe(compose("network", list(words)))
 
 

@@ -44,7 +44,7 @@ def test_stored_lines_counts_networks_whose_configs_changed(tmp_path, monkeypatc
     (tmp_path / "model").mkdir()
     for name, text in {"base": "name: base\n", "child": "defaults:\n  - base\n  - _self_\n", "other": "x: 1\n"}.items():
         (tmp_path / "model" / f"{name}.yaml").write_text(text)
-    monkeypatch.setattr(command, "CONFIGS", tmp_path)
+    monkeypatch.setattr(command, "CONFIGS_FOLDER", tmp_path)
     store([(name, "stored") for name in ("base", "child", "other")], tmp_path / "networks.json")
     monkeypatch.setattr(command, "lines", lambda names: [(name, "counted") for name in names])
     assert {line[1] for line in stored_lines(tmp_path / "networks.json")} == {"stored"}

@@ -5,7 +5,7 @@ import pytest
 from convzoo import UserError
 from convzoo.models.spec import (
     expand_blocks,
-    is_table,
+    has_only_rows,
     iter_rows,
     map_rows,
     rename_axis_keys,
@@ -37,7 +37,7 @@ def test_map_rows_changes_inner_rows_and_copies():
 
 @pytest.mark.parametrize("value", [{}, {"a": 1}, {"a": {}}, [], None, "row"])
 def test_is_table_refuses_what_has_no_rows(value):
-    assert not is_table(value)
+    assert not has_only_rows(value)
 
 
 @pytest.mark.parametrize("role", ["pool", "strided", "stride", "dropout", "input_dropout"])

@@ -268,7 +268,7 @@ def test_a_row_that_is_null_is_left_out_wherever_it_stands():
 
 @pytest.mark.parametrize("name", RESNETS)
 def test_resnet_file_is_short(name):
-    text = (registry.CONFIGS / "model" / f"{name}.yaml").read_text().splitlines()
+    text = (registry.CONFIGS_FOLDER / "model" / f"{name}.yaml").read_text().splitlines()
     assert len(text) <= 60
     assert max(map(len, text)) <= 120
     assert len(registry.rows(compose_network(name))) <= 25

@@ -14,7 +14,7 @@ from convzoo import UserError
 from convzoo.benchmarks import results_page
 from convzoo.reporting.accuracy_page import read_published_errors, render_results
 from convzoo.reporting.accuracy_table import FOLDER, AccuracyRow, AccuracyTable, group_rows, read_table, table_paths
-from convzoo.reporting.plots.accuracies import draw_accuracy_by_macs, draw_errors
+from convzoo.reporting.plots.accuracies import draw_accuracy_by_macs, draw_test_errors
 
 ROOT = Path(__file__).parents[2]
 RUN_ID = "f" * 32
@@ -177,7 +177,7 @@ def test_names_of_points_cover_no_other_name():
 
 
 def test_errors_are_drawn_beside_the_papers():
-    figure = draw_errors(cells_of([make_row(network="allconv", accuracy=0.8)]), {"allconv": (7.25, True)})
+    figure = draw_test_errors(cells_of([make_row(network="allconv", accuracy=0.8)]), {"allconv": (7.25, True)})
     drawn = sorted({round(float(x), 6) for line in figure.axes[0].lines for x in line.get_xdata()})
     assert drawn == [7.25, 20]
 

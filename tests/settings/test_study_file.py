@@ -149,10 +149,10 @@ def test_every_study_at_hand_composes(name):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((study_file.CONFIGS / "model" / "study").glob("*.yaml")), ids=lambda path: path.stem
+    "path", sorted((study_file.CONFIGS_FOLDER / "model" / "study").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_every_network_of_a_study_can_be_planned(path):
-    with initialize_config_dir(str(study_file.CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(study_file.CONFIGS_FOLDER), version_base="1.3"):
         config = compose("train", [f"model=study/{path.stem}", "data=cifar10"])
     assert config.model.name == path.stem
     plan = registry.plan_rows(registry.rows(config), (32, 32, 3), 10, config.model.name)

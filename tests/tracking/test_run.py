@@ -99,7 +99,7 @@ def test_the_latest_run_is_found_by_reading_one(uri, monkeypatch):
 def test_a_report_is_not_the_latest_run(uri):
     with Run.start(RunSpec(uri, "study", "last", {}, {"identity": "j"})) as run:
         pass
-    with study_page.claim_page(uri, "study") as page:
+    with study_page.lock_page(uri, "study") as page:
         page.log_report({"report.txt": "words"}, "**answer**")
     assert find_run(uri, "latest").id == run.id
 

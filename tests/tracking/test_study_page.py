@@ -27,7 +27,7 @@ def record(uri, model, seed, accuracy):
 
 
 def mark(uri):
-    with study_page.claim_page(uri, "mine") as page:
+    with study_page.lock_page(uri, "mine") as page:
         page.mark_runs(page.read_results())
     client = mlflow.MlflowClient(uri)
     runs = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
@@ -53,7 +53,7 @@ def test_page_gives_cells_their_mean_and_networks_their_color(uri):
 def test_report_stands_first_once_and_is_no_result(uri):
     run = record(uri, "nin", 0, 0.5)
     for text in ("old", "new"):
-        with study_page.claim_page(uri, "mine") as page:
+        with study_page.lock_page(uri, "mine") as page:
             report = page.log_report({"report.html": text}, "**answer**")
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("mine").experiment_id
@@ -72,14 +72,14 @@ def test_report_with_figures_stays_until_another_has_some(uri):
     ids = []
     for has_figure, kept in [(False, [0]), (True, [1]), (False, [2, 1]), (False, [3, 1]), (True, [4])]:
         files = {"report.html": "text"} | ({"accuracy.png": Figure()} if has_figure else {})
-        with study_page.claim_page(uri, "mine") as page:
+        with study_page.lock_page(uri, "mine") as page:
             ids.append(page.log_report(files, "**answer**").id)
             assert page._report_ids() == [ids[number] for number in kept]
 
 
 def test_page_of_unknown_study_is_not_claimed(uri):
     record(uri, "nin", 0, 0.5)
-    with study_page.claim_page(uri, "other") as page:
+    with study_page.lock_page(uri, "other") as page:
         assert page is None
 
 
@@ -87,10 +87,10 @@ def test_page_written_just_now_is_not_due(uri):
     record(uri, "nin", 0, 0.5)
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("mine").experiment_id
-    with study_page.claim_page(uri, "mine", only_if_due=True) as page:
+    with study_page.lock_page(uri, "mine", only_if_due=True) as page:
         assert page is not None
     client.set_experiment_tag(experiment, "convzoo.page", json.dumps({"at": time.time(), "seconds": 60.0}))
-    with study_page.claim_page(uri, "mine", only_if_due=True) as page:
+    with study_page.lock_page(uri, "mine", only_if_due=True) as page:
         assert page is None
 
 
@@ -108,7 +108,7 @@ def test_page_has_one_writer_at_a_time(uri):
     events = []
 
     def write(name):
-        with study_page.claim_page(uri, "mine") as page:
+        with study_page.lock_page(uri, "mine") as page:
             events.append(f"{name} in")
             page.describe(name)
             events.append(f"{name} out")
@@ -127,5 +127,5 @@ def test_page_has_one_writer_at_a_time(uri):
 
 def test_page_refuses_description_that_mlflow_would(uri):
     record(uri, "nin", 0, 0.5)
-    with pytest.raises(ValueError, match="20000"), study_page.claim_page(uri, "mine") as page:
+    with pytest.raises(ValueError, match="20000"), study_page.lock_page(uri, "mine") as page:
         page.describe("x" * 20_001)

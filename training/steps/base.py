@@ -97,7 +97,7 @@ class TrainStep(abc.ABC):
         self.synchronize()
         self.optimizer.learning_rate = learning_rate
 
-    def reset_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+    def reset_optimizer_state(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Set the state of the optimizer to that of a new one with the same settings.
 
         Args:

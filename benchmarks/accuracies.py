@@ -186,8 +186,8 @@ class CellTraining:
         from ..experiments.run_result import Status
         from ..tracking import study_runs
 
-        words = overrides.take_passwords([*run.overrides, f"study={run.study}", *self.local_words])
-        result = runner.run_composed(compose_run([*words, *overrides.find_store(words)]))
+        words = overrides.move_passwords_to_environment([*run.overrides, f"study={run.study}", *self.local_words])
+        result = runner.run_composed(compose_run([*words, *overrides.list_store_overrides(words)]))
         if result.run_id is None:
             raise UserError(f"{result.name} waits for its store in spool/, and has no run ID yet")
         (record,) = study_runs.find_results(result.tracking_uri, run.study, f"attributes.run_id = '{result.run_id}'")

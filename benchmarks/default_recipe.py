@@ -177,7 +177,7 @@ class _Training:
                 yield from (loss for loss, _ in step.train_on_batches(stacked))
 
 
-def draw(cells: list[tuple[str, str]], count: int, date: str) -> list[tuple[str, str]]:
+def sample_cells(cells: list[tuple[str, str]], count: int, date: str) -> list[tuple[str, str]]:
     """Draw `count` different cells, the same ones all day.
 
     Args:
@@ -268,7 +268,7 @@ def main() -> None:
         parser.error(str(error))
     if arguments.sample:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        cells = draw(cells, arguments.sample, today)
+        cells = sample_cells(cells, arguments.sample, today)
         print(f"sample of {today}: {', '.join(f'{network} pooling={kind}' for network, kind in cells)}", flush=True)
 
     def save(rows: list[FirstSteps]) -> None:

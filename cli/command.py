@@ -30,8 +30,8 @@ from ..settings.composition_errors import explain_composition_error, known_keys
 from ..settings.terminal import (
     OutputClosedError,
     closed_output_interrupts,
-    output_for_anyone,
     print_folded,
+    safe_output,
     terminal_width,
 )
 from ..settings.text import fold, printable, without_password
@@ -56,7 +56,7 @@ def run(main: Callable[[], Any], name: str) -> None:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and exiting with 1
     hydra_internals.install_loader()
-    with output_for_anyone(), new_session() as session:
+    with safe_output(), new_session() as session:
         _run(main, name, session)
 
 
@@ -78,7 +78,7 @@ def _run(main: Callable[[], Any], name: str, session: Session) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         exit_with(_explain(error, words, name))
     except (BrokenPipeError, OutputClosedError):
-        raise  # for `output_for_anyone`
+        raise  # for `safe_output`
     except KeyboardInterrupt as interrupt:
         advice = _INTERRUPTED if name == "train" else ""
         if session.progress and session.is_remote_sweep:
@@ -99,7 +99,9 @@ def _prepare_words(words: list[str], name: str) -> list[str]:
     words = overrides.check_words(words, lambda: known_keys(name, words))
     if name == "train":
         words = study_file.expand_overrides(words, _choose_parts)
-    return overrides.take_passwords(overrides.quote_text([*words, *overrides.find_store(words)]))
+    return overrides.move_passwords_to_environment(
+        overrides.quote_text([*words, *overrides.list_store_overrides(words)])
+    )
 
 
 def _choose_parts(study: Mapping[str, Any], words: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ import re
 import sys
 
 from convzoo import UserError, layers
-from convzoo.settings.terminal import output_for_anyone
+from convzoo.settings.terminal import safe_output
 
 GROUPS = {
     "Convolution": "Conv2D StridedConv2D LocallyConnected2D LocallyConnected1D PartiallyConnected2D MLPConv2D "
@@ -57,7 +57,7 @@ def _cell(text: str) -> str:
 
 def run_command() -> None:
     """Print the page, or write an animation; a mistake is printed in one line, and the exit code is 2."""
-    with output_for_anyone():
+    with safe_output():
         if not sys.argv[1:]:
             print(page(), end="")
             return

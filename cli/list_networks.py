@@ -19,7 +19,7 @@ from typing import Any
 
 from convzoo import UserError
 from convzoo.settings.schema import Schema, parse
-from convzoo.settings.terminal import output_for_anyone, terminal_width
+from convzoo.settings.terminal import safe_output, terminal_width
 from convzoo.settings.text import fold, printable
 from convzoo.training import backend
 
@@ -190,7 +190,7 @@ def print_list(options: argparse.Namespace) -> None:
 
 def run_command() -> None:
     """Print the list, or run another command; it ends silently when nobody reads it any more, a mistake in one line."""
-    with output_for_anyone():
+    with safe_output():
         try:
             main()
         except UserError as error:

@@ -18,7 +18,7 @@ from . import augmentation, splits
 from .augmentation import *  # noqa: F403 (a row names them `convzoo.data.NAME`)
 from .config import check_config
 from .extra_tests import check_extra_tests, fingerprint_extra_tests, list_extra_tests, name_extra_tests
-from .images import fit_images
+from .images import resize_images
 from .sources import Source, find_sources, make_source
 
 __all__ = ["Dataset", "Split", "check_available", "check_config", "infer_settings", "load", "name_extra_tests"]
@@ -177,7 +177,7 @@ def check_available(config: Mapping[str, Any]) -> None:
     """
     source = make_source(config)
     source.check_available()
-    if source.can_list():
+    if source.can_list_files():
         check_config(config)
         _select_splits(config, source)
     check_extra_tests(config)
@@ -237,7 +237,7 @@ def _select_splits(
     notes = data.notes
     splits_by_part = {}
     for part, (images, y) in data.parts.items():
-        x = fit_images(images, image_shape, config.get("resize"), data.description)
+        x = resize_images(images, image_shape, config.get("resize"), data.description)
         splits.check_arrays(f"{data.description}, {part}", x, y, image_shape, config["class_names"])
         splits_by_part[part] = Split(x, y)
     validation, own_validation = config["validation"], splits_by_part.get("validation")

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import UserError
 from . import splits, tfds_splits
-from .images import fit_images
+from .images import resize_images
 from .sources import image_files, tfds
 
 KEY = "data.extra_tests"
@@ -145,7 +145,7 @@ def _read_set(name: str, place: str, config: Mapping[str, Any]) -> ExtraTest:
 
 def _check(test: ExtraTest, config: Mapping[str, Any]) -> ExtraTest:
     image_shape = tuple(config["image_shape"])
-    x = fit_images(test.x, image_shape, config.get("resize"), test.source)
+    x = resize_images(test.x, image_shape, config.get("resize"), test.source)
     splits.check_image_shape(f"`{KEY}`: {test.source}", x, test.y, image_shape, len(config["class_names"]))
     return replace(test, x=x, y=test.y.astype(np.int32))
 

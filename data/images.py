@@ -149,7 +149,7 @@ def resize(image: np.ndarray, height: int, width: int, method: ResizeMethod | No
     return np.stack([_resize(channel, width, height, method) for channel in channels], axis=-1)
 
 
-def fit_images(images: Any, image_shape: tuple[int, ...], method: ResizeMethod | None, where: str) -> Any:
+def resize_images(images: Any, image_shape: tuple[int, ...], method: ResizeMethod | None, where: str) -> Any:
     """Brings an array of images to the height and width of a data config.
 
     Args:

@@ -102,7 +102,7 @@ def split_test(
         UserError: a class has too few images to be in both.
     """
     test, train = stratified_split(labels, max(len(labels) // 5, 1), seed)
-    if smallest := smallest_missing_class(labels, (train, test), class_names):
+    if smallest := rarest_missing_class(labels, (train, test), class_names):
         raise UserError(
             f"{where} {smallest}, too few to be in both train and test when a fifth is set aside for the test. {remedy}"
         )
@@ -130,13 +130,13 @@ def split_train_validation(
     classes = len(class_names)
     count = round(validation * len(labels)) if isinstance(validation, float) else validation
     held_out, rest = stratified_split(labels, min(count, len(labels)), seed)
-    if count and (rare := smallest_missing_class(labels, (held_out, rest), class_names)):
+    if count and (rare := rarest_missing_class(labels, (held_out, rest), class_names)):
         raise UserError(
             f"`data.validation` must leave each of {classes} classes in both parts of {len(labels)} images. "
             f"Received: {validation}, with {rare}. Choose another number, add images of that class, or set 0"
         )
     train, _ = stratified_split(labels[rest], round(fraction * len(rest)), seed)
-    if rare := smallest_missing_class(labels[rest], (train,), class_names):
+    if rare := rarest_missing_class(labels[rest], (train,), class_names):
         raise UserError(
             f"`data.fraction` must leave an image of each of {classes} classes. "
             f"Received: {fraction}, which is {len(train)} of {len(rest)} images, with {rare}"
@@ -144,7 +144,7 @@ def split_train_validation(
     return rest[train], held_out
 
 
-def smallest_missing_class(labels: np.ndarray, parts: Sequence[np.ndarray], class_names: Sequence[str]) -> str | None:
+def rarest_missing_class(labels: np.ndarray, parts: Sequence[np.ndarray], class_names: Sequence[str]) -> str | None:
     """Finds the class with the fewest images that is not in all parts.
 
     Args:

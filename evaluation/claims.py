@@ -9,7 +9,7 @@ import numpy as np
 
 from ..settings.metrics import METRIC, is_share
 from ..settings.study_schema import NOT_LEARNING
-from .comparison import BySeed, GridCell, Settings, counted_values, has_settings, paired_differences
+from .comparison import BySeed, GridCell, Settings, has_settings, metric_values, paired_differences
 from .sequential import decide_at_looks, estimate_anytime_seeds
 from .statistics import MIN_SEEDS, Verdict, clip_interval, compute_spread, decide_verdict, estimate_seeds_to_decide
 
@@ -181,7 +181,7 @@ def _decide_at_looks(by_seed: BySeed, metric: str, margin: float, level: tuple[f
 
 def _has_no_room(cells: Iterable[GridCell], metric: str, margin: float, learning_only: bool) -> bool:
     """Return whether all means of a share are so near to 1 that they cannot differ by the margin."""
-    values_by_cell = [counted_values(cell, metric, learning_only) for cell in cells]
+    values_by_cell = [metric_values(cell, metric, learning_only) for cell in cells]
     return is_share(metric) and min(float(np.mean(values)) for values in values_by_cell if values) > 1 - margin
 
 

@@ -289,7 +289,7 @@ def shared_params(cells: Sequence[GridCell], axes: Sequence[str]) -> dict[str, s
     return {key: value for key, value in shared.items() if value is not None}
 
 
-def params_that_follow(cells: Sequence[GridCell], axes: Sequence[str], axis: str) -> dict[str, dict[str, str]]:
+def covarying_params(cells: Sequence[GridCell], axes: Sequence[str], axis: str) -> dict[str, dict[str, str]]:
     """Return the params that differ with the values of an axis, and are constant within each of them.
 
     Args:
@@ -312,7 +312,7 @@ def params_that_follow(cells: Sequence[GridCell], axes: Sequence[str], axis: str
     return following
 
 
-def counted_values(cell: GridCell, metric: str, learning_only: bool) -> list[float]:
+def metric_values(cell: GridCell, metric: str, learning_only: bool) -> list[float]:
     """Return a metric of a cell's runs; with `learning_only`, of those that learned."""
     return [value for seed, value in cell.by_seed(metric).items() if not (learning_only and seed in cell.not_learning)]
 

@@ -9,7 +9,7 @@ from .. import UserError
 from ..settings.ablation import ABLATE, NOTHING, describe_choice, list_parts
 from ..settings.composition import compose_run
 from ..settings.recipe import RecipeSettings
-from ..settings.study_file import config_folders, list_jobs, select_together
+from ..settings.study_file import config_folders, list_jobs, make_together_filter
 
 # Settings that decide which parts a recipe has, or whether its data set allows them.
 _DECIDING = ("recipe", "optimizer", "schedule", "augmentation", "data")
@@ -63,7 +63,7 @@ def _find_recipes(study: Mapping[str, Any], words: Sequence[str]) -> dict[str, R
     from .runner import check_settings
 
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    jobs = list_jobs(overrides, select_together(study, overrides))
+    jobs = list_jobs(overrides, make_together_filter(study, overrides))
     varying = {word for job in jobs for word in job} - set(jobs[0]).intersection(*jobs) if jobs else set()
     folders = config_folders(words)
     recipes: dict[str, RecipeSettings] = {}

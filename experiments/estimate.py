@@ -207,12 +207,12 @@ class _Machine:
         Raises:
             UserError: they cannot be read, or are of another network.
         """
-        from ..models.weights import adapt_run
+        from ..models.weights import adapt_config_to_weights
 
         if settings["weights"] is None:
             return None
         weights = self.read_weights(settings["weights"], config.model.name, settings["tracking"]["uri"])
-        adapt_run(weights, config, settings)
+        adapt_config_to_weights(weights, config, settings)
         return weights.identity
 
     def _read(self, config: dict[str, Any]) -> Dataset:

@@ -12,7 +12,7 @@ from ..settings import overrides
 from ..settings.evaluation import EvaluateSettings
 from ..settings.terminal import print_folded
 from ..settings.text import printable, printable_lines, without_password
-from ..tracking.addresses import describe_choice
+from ..tracking.addresses import explain_store_choice
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +56,7 @@ def announce(settings: EvaluateSettings) -> None:
     else:
         line = f"study {printable(' and '.join(settings.studies))} of {uri}: reading its runs …"
     stream = sys.stderr if settings.table else sys.stdout  # the table may go into a file
-    print_folded("\n".join([line, *describe_choice(settings.tracking.uri)]), stream)
+    print_folded("\n".join([line, *explain_store_choice(settings.tracking.uri)]), stream)
 
 
 def report_study(uri: str, names: Sequence[str], table: TableFormat | None = None) -> None:
@@ -123,7 +123,7 @@ def evaluate_run(settings: EvaluateSettings, words: Sequence[str]) -> None:
     if settings.export is not None:
         check_runtime(settings.export)
     if reads_images:
-        data_config["directory"] = directory_to_read(run, data_config, settings.data.directory)
+        data_config["directory"] = choose_data_directory(run, data_config, settings.data.directory)
         data_config |= {"extra_tests": [], "mirror": None}  # other places that a store names are not read
         data.check_config(data_config)
 
@@ -142,7 +142,7 @@ def evaluate_run(settings: EvaluateSettings, words: Sequence[str]) -> None:
     if reads_images:
         images = load_images(run, data_config)
         if is_tested:
-            test_again(settings, run, model, images)
+            measure_again(settings, run, model, images)
         if settings.features is not None:
             write_features(settings, model, images)
         if settings.export is not None:
@@ -153,7 +153,7 @@ def evaluate_run(settings: EvaluateSettings, words: Sequence[str]) -> None:
         register_model(settings, run, data_config)
 
 
-def directory_to_read(run: RecordedRun, data_config: dict[str, Any], typed: str | None) -> str | None:
+def choose_data_directory(run: RecordedRun, data_config: dict[str, Any], typed: str | None) -> str | None:
     """Return the folder to read images from.
 
     A store may come from someone else, so a folder that it names is read only if the command names it too.
@@ -205,7 +205,7 @@ def load_images(run: RecordedRun, data_config: dict[str, Any]) -> Dataset:
     return data
 
 
-def test_again(settings: EvaluateSettings, run: RecordedRun, model: keras.Model, data: Dataset) -> None:
+def measure_again(settings: EvaluateSettings, run: RecordedRun, model: keras.Model, data: Dataset) -> None:
     """Test a model on its test images; the report goes to `reports/` and to the run."""
     from ..reporting.html import write_files
     from ..reporting.run_report import ReportOptions, RunReport, TrainedNetwork
@@ -264,7 +264,7 @@ def export_model(settings: EvaluateSettings, run: RecordedRun, model: keras.Mode
     target = str(settings.export)
     folder = path_below(Path("reports"), run.id)
     folder.mkdir(parents=True, exist_ok=True)
-    with backend.filter_noise():
+    with backend.filter_error_stream():
         test = Split(data.test.x[: settings.images], data.test.y[: settings.images])
         check = exports.export(model, Predictor(model).predict_on_batch, test, folder, target)
     print(check)

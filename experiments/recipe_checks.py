@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..data.augmentation import Augmentation
-from ..data.augmentation.rows import allowed_rows, check_augmentation
+from ..data.augmentation.rows import check_augmentation, rows_for_data_set
 from ..settings.training import TrainSettings
 from ..settings.user_classes import find_user_classes
 
@@ -23,7 +23,7 @@ def resolve_augmentation(settings: TrainSettings) -> None:
     own = settings.allow if isinstance(settings.allow, list) else []
     unknown = set(own) - set(find_user_classes(Augmentation))
     rows = {name: row for name, row in recipe.augmentation.items() if row and row["_target_"] not in unknown}
-    allowed = allowed_rows(rows, settings.data.augment.model_dump())
+    allowed = rows_for_data_set(rows, settings.data.augment.model_dump())
     check_augmentation(allowed, tuple(settings.data.image_shape))
     recipe.augmentation = {
         name: row for name, row in recipe.augmentation.items() if name in allowed or name not in rows

@@ -19,7 +19,7 @@ from ..reporting.grid import canonicalize, read_settings
 from ..settings.hydra_internals import parse_word
 from ..settings.rules import PLACEHOLDERS
 from ..settings.schema import default_settings, parse
-from ..settings.study_file import find_study, list_jobs, select_together
+from ..settings.study_file import find_study, list_jobs, make_together_filter
 from ..settings.study_schema import StudyFile, parse_budget
 from ..settings.terminal import print_folded
 from ..settings.training import TrainSettings
@@ -60,7 +60,7 @@ def iterate_rounds(words: list[str]) -> Iterator[Round]:
         yield Round(words)
         return
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    together = select_together(study, overrides)
+    together = make_together_filter(study, overrides)
     if not study.get("until") or any(word in _OPTIONS or word.startswith(_PREVIEWS) for word in words):
         yield Round(words, together)
         return

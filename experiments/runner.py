@@ -13,7 +13,12 @@ from .. import UserError
 from ..settings import ablation, study_file
 from ..settings.composition import ComposedRun, compose_run
 from ..settings.composition_errors import explain_composition_error
-from ..settings.overrides import find_store, format_override, take_password, take_passwords
+from ..settings.overrides import (
+    format_override,
+    list_store_overrides,
+    move_password_to_environment,
+    move_passwords_to_environment,
+)
 from ..settings.schema import parse_settings
 from ..settings.text import without_interpolations
 from ..settings.training import TrainSettings
@@ -80,7 +85,7 @@ def _format_words(overrides: Mapping[str, Any]) -> list[str]:
 def _compose(words: Sequence[str]) -> ComposedRun:
     from ..tracking.addresses import absolute_uri
 
-    composed = compose_run(take_passwords([*words, *find_store(list(words))]))
+    composed = compose_run(move_passwords_to_environment([*words, *list_store_overrides(list(words))]))
     config = composed.config
     if isinstance(config.study, str) and study_file.load_study(config.study) is not None:
         raise UserError(
@@ -88,7 +93,7 @@ def _compose(words: Sequence[str]) -> ComposedRun:
         )
     uri = OmegaConf.select(config, "tracking.uri")
     if isinstance(uri, str):  # the folder may change before the next call
-        config.tracking.uri = absolute_uri(take_password(uri))
+        config.tracking.uri = absolute_uri(move_password_to_environment(uri))
     return composed
 
 
@@ -171,14 +176,14 @@ def run_composed(composed: ComposedRun, is_watched: bool = True) -> RunResult:
     resolve_augmentation(checked)  # those of the user's own classes, which are imported now
     settings = checked.model_dump()
     environment.code_version(settings["allow"])  # the digest is of the files as they are read here
-    paper_size = registry.set_paper_size(config) if checked.plan and not composed.is_data_chosen else None
+    paper_size = registry.use_paper_image_size(config) if checked.plan and not composed.is_data_chosen else None
     warn_of_axis_keys(OmegaConf.to_container(config.model))
     weights = None
     if checked.weights is not None:
-        from ..models.weights import adapt_run, read_source
+        from ..models.weights import adapt_config_to_weights, read_source
 
         weights = read_source(checked.weights, config.model.name, checked.tracking.uri)
-        adapt_run(weights, config, settings)
+        adapt_config_to_weights(weights, config, settings)
     network = registry.resolve(config)
     precision = backend.set_precision(checked.precision, network.rows)
     plan = network.plan()
@@ -213,7 +218,7 @@ def announce(settings: Mapping[str, Any], loading: str, is_data_chosen: bool) ->
     """
     from ..settings.terminal import print_folded
     from ..settings.text import printable
-    from ..tracking.addresses import describe_choice
+    from ..tracking.addresses import explain_store_choice
 
     if not loading:
         return
@@ -223,5 +228,5 @@ def announce(settings: Mapping[str, Any], loading: str, is_data_chosen: bool) ->
     is_on_data = is_data_chosen or not settings["plan"]
     lines = [printable(name) + (f" on {printable(settings['data']['name'])}" if is_on_data else "") + loading]
     if not settings["plan"]:
-        lines += describe_choice(settings["tracking"]["uri"])
+        lines += explain_store_choice(settings["tracking"]["uri"])
     print_folded("\n".join(lines), stream)

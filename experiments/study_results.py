@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..settings.ablation import ABLATE
 from ..settings.evaluation import EvaluateTrackingSettings
-from ..settings.overrides import STORE_VARIABLE, take_password
+from ..settings.overrides import STORE_VARIABLE, move_password_to_environment
 from ..tracking.results import Result
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
@@ -51,7 +51,7 @@ def results(study: str, tracking_uri: str | None = None) -> pd.DataFrame:
     from ..tracking.tables import check_recorded
 
     default = EvaluateTrackingSettings.model_fields["uri"].default
-    uri = take_password(str(tracking_uri or os.environ.get(STORE_VARIABLE) or default))
+    uri = move_password_to_environment(str(tracking_uri or os.environ.get(STORE_VARIABLE) or default))
     check_recorded(uri, study=study)
     return make_frame(study_runs.find_results(uri, study))
 

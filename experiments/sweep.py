@@ -260,14 +260,14 @@ class SweepCallback(Callback):
 
     def _announce(self, config: DictConfig) -> None:
         """Print what is about to happen, before anything that takes long."""
-        from ..tracking.addresses import describe_choice
+        from ..tracking.addresses import explain_store_choice
 
         runs = f"{self.total} run{'s' * (self.total != 1)}"
         line = f"{printable(config.study)}: {runs}; opening {without_password(printable(config.tracking.uri))}"
         if launchers.runs_on_this_machine(config.hydra):
             line += ", then estimating the time from recorded runs and from a few training steps of other networks"
             line += backend.describe_loading()
-        print_folded("\n".join([line, *describe_choice(config.tracking.uri)]))
+        print_folded("\n".join([line, *explain_store_choice(config.tracking.uri)]))
 
     def _lay_out_page(self, config: DictConfig, choices: dict[str, list[str]], in_process: bool) -> None:
         from ..reporting.grid import describe_grid

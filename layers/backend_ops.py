@@ -126,7 +126,7 @@ def _normalize_in_torch(images, scale, offset, epsilon, statistics, training):
     return outputs.movedim(1, -1), mean, variance
 
 
-def values_if_known(variable):
+def concrete_values(variable):
     """The numbers that a variable holds, or None within a traced function whose arguments they are."""
     try:
         if keras.backend.backend() == "tensorflow":

@@ -69,7 +69,7 @@ def _map_sizes(model: keras.Model) -> list[int]:
     sizes: list[int] = []
 
     def measure(layer: keras.Layer, shape: Any) -> tuple[Any, ...]:
-        shape = layer.flow(shape, measure) if isinstance(layer, Composite) else output_shape(layer, shape)
+        shape = layer.connect(shape, measure) if isinstance(layer, Composite) else output_shape(layer, shape)
         sizes.append(prod(shape[1:]))
         return shape
 

@@ -37,7 +37,7 @@ class Row:
         jump: (vertical, horizontal) pixels between neighbouring outputs.
         padding: (top, left) pixels by which the first output's receptive field begins outside of the image.
         gap: pixels between the centres of what joined branches see; not 0 is an unaligned join.
-        same_as: another kind that computes the same with these settings, or None.
+        equivalent_pooling: another kind that computes the same with these settings, or None.
         inside: rows of the layers that it is made of.
         copies: how many times over they stand there, of which the table shows the first.
         activation: name of the activation function behind it, or None.
@@ -57,7 +57,7 @@ class Row:
     jump: tuple[int, ...]
     padding: tuple[int, ...]
     gap: float
-    same_as: str | None = None
+    equivalent_pooling: str | None = None
     inside: tuple["Row", ...] = ()
     copies: int = 1
     activation: str | None = None
@@ -106,9 +106,9 @@ class Plan:
         """Lines on rows that compute what another kind would, and on windows that see little but padding."""
         rows = [row for row, _ in self.walk()]
         same = [
-            f"{row.name}: with these settings {row.kind} computes what {row.same_as} does"
+            f"{row.name}: with these settings {row.kind} computes what {row.equivalent_pooling} does"
             for row in rows
-            if row.same_as
+            if row.equivalent_pooling
         ]
         wasted = {row.name: sum(leaf.reads_padding for leaf in _leaves(row)) for row in self.rows}
         first = next((name for name, count in wasted.items() if count), None)
@@ -189,7 +189,7 @@ def _plan_layer(
     """Return the feature map that leaves `layer`; add its row to `rows` and its gradient's reads to `backward_maps`."""
     inside: list[Row] = []
     if isinstance(layer, Composite):
-        y = layer.flow(x, lambda inner, x: _plan_layer(inner, x, inside, backward_maps))._replace(gap=0)
+        y = layer.connect(x, lambda inner, x: _plan_layer(inner, x, inside, backward_maps))._replace(gap=0)
         counts = {key: sum(getattr(row, key) for row in inside) for key in SUMS}
     else:
         y = propagate(layer, x)
@@ -205,7 +205,7 @@ def _plan_layer(
             jump=y.jump,
             padding=tuple(-start for start in y.start),
             gap=y.gap,
-            same_as=getattr(layer, "same_as", None),
+            equivalent_pooling=getattr(layer, "equivalent_pooling", None),
             inside=tuple(inside),
             copies=layer.times if isinstance(layer, Repeat) else 1,
             activation=_activation_of(layer),

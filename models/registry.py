@@ -184,7 +184,7 @@ def network(config: DictConfig) -> tuple[dict[str, Any], planning.Plan]:
     return resolved.definition, resolved.plan()
 
 
-def set_paper_size(config: DictConfig) -> str | None:
+def use_paper_image_size(config: DictConfig) -> str | None:
     """Plan a network on images of its paper's size: set `data.image_shape` and `data.classes` to the paper's.
 
     Nothing changes if the paper's images have the height and width of the config's, or the file names no size.

@@ -18,9 +18,9 @@ from ..evaluation.comparison import (
     GridCell,
     common_metrics,
     compute_differences,
+    covarying_params,
     group_cells,
     is_same_value,
-    params_that_follow,
     shared_params,
     shorten_names,
     value_pairs,
@@ -329,7 +329,7 @@ class StudyReport:
             )
         lines += [
             f"{key} also differs: {', '.join(f'{value} ({study})' for study, value in values.items())}"
-            for key, values in params_that_follow(self.cells, self.axes, "study").items()
+            for key, values in covarying_params(self.cells, self.axes, "study").items()
         ]
         for axis in {each.axis: None for each in self.differences}:
             pairs, total = value_pairs(self.cells, axis)

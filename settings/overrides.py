@@ -202,23 +202,23 @@ def _exists(value: str) -> bool:
         return False
 
 
-def find_store(words: list[str]) -> list[str]:
+def list_store_overrides(words: list[str]) -> list[str]:
     """The word that sets `tracking.uri` to MLflow's `MLFLOW_TRACKING_URI`, unless the store is typed.
 
     Args:
         words: of the command line, the program left out.
 
     Returns:
-        At most one word. The variable loses its password, as in `take_passwords`.
+        At most one word. The variable loses its password, as in `move_passwords_to_environment`.
     """
     typed = {word.lstrip("+~").partition("=")[0] for word in words}
     if not (uri := os.environ.get(STORE_VARIABLE)) or typed & {"tracking.uri", "tracking"}:
         return []
-    os.environ[STORE_VARIABLE] = take_password(uri)
+    os.environ[STORE_VARIABLE] = move_password_to_environment(uri)
     return [f"tracking.uri={quote(os.environ[STORE_VARIABLE])}"]
 
 
-def take_passwords(words: list[str]) -> list[str]:
+def move_passwords_to_environment(words: list[str]) -> list[str]:
     """Return the words without the passwords of stores, which go into the environment, where MLflow reads them.
 
     Nothing that prints, records or hands on the address can then show it.
@@ -226,10 +226,12 @@ def take_passwords(words: list[str]) -> list[str]:
     Args:
         words: of the command line, the program left out.
     """
-    return [take_password(word) if word.lstrip("+").startswith("tracking.uri=") else word for word in words]
+    return [
+        move_password_to_environment(word) if word.lstrip("+").startswith("tracking.uri=") else word for word in words
+    ]
 
 
-def take_password(text: str) -> str:
+def move_password_to_environment(text: str) -> str:
     """Return an address without its password, which goes into the environment, where MLflow reads it."""
     if not (match := re.search(r"(?<=://)([^\s/:@]+):([^\s/]+)@", text)):
         return text

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from .. import UserError
 from .renamed_keys import explain_renamed
-from .text import did_you_mean, find_near_words, has_only_text, squeeze
+from .text import did_you_mean, find_near_words, has_only_text, remove_separators
 
 NAME_RULE = "a name, without / and \\"
 
@@ -71,12 +71,12 @@ def find_meant_keys(key: str, known: Collection[str]) -> list[str]:
     siblings = [each for each in known if each.rpartition(".")[0] == parent]
     if siblings and parent:
         return [f"{parent}.{each}" for each in find_meant_keys(last, [each.rpartition(".")[2] for each in siblings])]
-    word = squeeze(last)
-    if same := [each for each in siblings if squeeze(each) == word]:
+    word = remove_separators(last)
+    if same := [each for each in siblings if remove_separators(each) == word]:
         return same[:1]
     if meant := [each for each, words in _SYNONYMS.items() if word in words.split() and each in known]:
         return meant
-    nested = [each for each in known if "." in each and squeeze(each.rpartition(".")[2]) == word]
+    nested = [each for each in known if "." in each and remove_separators(each.rpartition(".")[2]) == word]
     shallow = min((each.count(".") for each in nested), default=0)
     return sorted(each for each in nested if each.count(".") == shallow)[:3]
 
@@ -98,7 +98,7 @@ def explain_unknown_key(key: str, known: Collection[str], value: str | None = No
     if renamed := explain_renamed(key):
         return renamed
     for words, explanation in _ABSENT.items():
-        if squeeze(key.rpartition(".")[2]) in words.split():
+        if remove_separators(key.rpartition(".")[2]) in words.split():
             return explanation
     parent, _, last = key.rpartition(".")
     siblings = {each.rpartition(".")[2]: each for each in known if each.rpartition(".")[0] == parent}

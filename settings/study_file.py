@@ -174,7 +174,7 @@ def _check_ablate(study: dict[str, Any], where: str) -> dict[str, Any]:
 
 def _check_until(study: dict[str, Any], where: str) -> None:
     """Refuse a study whose seeds, claims or budget do not go with `until`."""
-    parse_looks(study, where)
+    parse_sequential_design(study, where)
     if unknown := set(study.get("seeds") or {}) - {"from", "to"}:
         raise UserError(f"{where}: `seeds` may have the keys from, to. Received: {min(map(str, unknown))}")
     if not study.get("until"):
@@ -189,7 +189,7 @@ def _check_until(study: dict[str, Any], where: str) -> None:
         raise UserError(f"{where}: `until: decided` chooses the seeds: state `seeds: {{from: 3, to: 40}}`, not `seed`")
 
 
-def parse_looks(study: Mapping[str, Any], where: str) -> StudyFile:
+def parse_sequential_design(study: Mapping[str, Any], where: str) -> StudyFile:
     """Parse the `until`, `seeds` and `budget` of a study's file.
 
     Args:
@@ -244,7 +244,7 @@ def expand_overrides(words: list[str], choose_parts: PartsChooser | None = None)
             )
     varied = {**study["sweep"], **study["together"]}
     if study.get("until"):
-        looks = parse_looks(study, named[-1]).seed_numbers
+        looks = parse_sequential_design(study, named[-1]).seed_numbers
         varied["seed"] = list(range(looks.first if looks else 0))
     given = [
         f"{key}={','.join(_distinct_texts(value)) if key in study['together'] else _format_value(value)}"
@@ -279,7 +279,7 @@ def add_ablation(study: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
     return {**study, "sweep": {ABLATE: swept[-1], **study["sweep"]}} if study.get(ABLATE) and swept else study
 
 
-def select_together(study: Mapping[str, Any], words: Iterable[str]) -> Callable[[Collection[str]], bool]:
+def make_together_filter(study: Mapping[str, Any], words: Iterable[str]) -> Callable[[Collection[str]], bool]:
     """Return a function that says whether a job of a study's sweep has values that stand together in its file.
 
     Args:

@@ -60,7 +60,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 @contextlib.contextmanager
-def output_for_anyone() -> Iterator[None]:
+def safe_output() -> Iterator[None]:
     """Within it, output ends no command with a traceback.
 
     A letter that the terminal's encoding lacks is replaced. When the reader has left, as `head` does, the process ends

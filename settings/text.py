@@ -147,7 +147,7 @@ def find_near_words(word: str, known: Collection[str], cutoff: float = 0.5) -> l
         >>> find_near_words("lennet", ["lenet", "nin"])
         ['lenet']
     """
-    if same := [each for each in known if squeeze(each) == squeeze(word)]:
+    if same := [each for each in known if remove_separators(each) == remove_separators(word)]:
         return same[:1]
     return get_close_matches(word, known, 3, cutoff)
 
@@ -173,11 +173,11 @@ def clip(text: object, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def squeeze(word: str) -> str:
+def remove_separators(word: str) -> str:
     """A word in lower case without "-", "_" and spaces: what remains of it in any spelling.
 
     Example:
-        >>> squeeze("Learning-Rate")
+        >>> remove_separators("Learning-Rate")
         'learningrate'
     """
     return re.sub(r"[-_ ]", "", word).lower()

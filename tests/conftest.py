@@ -65,7 +65,7 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True)
-def untouched_state():
+def preserve_global_state():
     """What a command sets for its process does not reach the next test."""
     policy, level = keras.config.dtype_policy(), logging.getLogger("convzoo").level
     yield

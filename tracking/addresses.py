@@ -76,7 +76,7 @@ def how_to_open(uri: str, experiment_id: str | None, run_id: str | None = None) 
     return f"\n  mlflow server --workers 1 --backend-store-uri {shlex.quote(uri)}\n  http://127.0.0.1:5000/{page}"
 
 
-def describe_choice(uri: str) -> list[str]:
+def explain_store_choice(uri: str) -> list[str]:
     """Return a line that names MLflow's environment variable if it chose the store, else no line."""
     is_from_environment = os.environ.get("MLFLOW_TRACKING_URI") == uri
     return [f"runs are in {shown(uri)}, as MLFLOW_TRACKING_URI says"] * is_from_environment

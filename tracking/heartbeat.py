@@ -89,7 +89,7 @@ def is_live(tags: Mapping[str, str], now: Callable[[], float] | None = None) -> 
     return (now or time.time)() - lease.heartbeat < EXPIRY_S and _seconds_unchanged(tags) < EXPIRY_S
 
 
-def is_gone(tags: Mapping[str, str]) -> bool:
+def is_owner_gone(tags: Mapping[str, str]) -> bool:
     """Return whether the process that wrote a lease is known to be gone, so that its run may be taken over.
 
     Args:
@@ -107,8 +107,8 @@ def is_gone(tags: Mapping[str, str]) -> bool:
     )
 
 
-def watch_lease(read_tags: Callable[[], Mapping[str, str]]) -> bool:
-    """Watch a lease that looks dead until it is known to be (`is_gone`) or comes to life again.
+def wait_until_owner_gone(read_tags: Callable[[], Mapping[str, str]]) -> bool:
+    """Watch a lease that looks dead until it is known to be (`is_owner_gone`) or comes to life again.
 
     Args:
         read_tags: returns the tags of the run as they are now.
@@ -117,7 +117,7 @@ def watch_lease(read_tags: Callable[[], Mapping[str, str]]) -> bool:
         Whether the process is gone.
     """
     tags = read_tags()
-    while not is_gone(tags):
+    while not is_owner_gone(tags):
         if is_live(tags):
             return False
         time.sleep(HEARTBEAT_INTERVAL_S / 10)
@@ -176,7 +176,7 @@ def reap_stale_runs(client: Any, experiment_id: str) -> list[str]:
     stale = [
         run
         for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
-        if "owner" in run.data.tags and is_gone(run.data.tags)
+        if "owner" in run.data.tags and is_owner_gone(run.data.tags)
     ]
     for run in stale:
         lease = _parse_lease(run.data.tags)

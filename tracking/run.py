@@ -90,7 +90,7 @@ class RecordedRun:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at a step in one write, by the names that MLflow allows."""
-        named = operations.allowed_names(metrics)
+        named = operations.rename_for_mlflow(metrics)
         operations.log_points(self.client, self.id, {"metrics": named, "step": step, "at": _now_ms()})
 
     def log_files(self, paths: Iterable[Path], folder: str) -> None:
@@ -357,7 +357,7 @@ class Run:
             file, word = self._pending.journal.new_file(name)
             write(file)
         except OSError as error:
-            self._pending.journal.relocate(error)
+            self._pending.journal.move_to_temporary_folder(error)
             file, word = self._pending.journal.new_file(name)
             write(file)
         self._record({"do": "file", "file": word, "folder": folder or None})

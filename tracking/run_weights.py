@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from ..models.weights.runs import register_run_opener
-from ..settings.overrides import STORE_VARIABLE, take_password
+from ..settings.overrides import STORE_VARIABLE, move_password_to_environment
 from ..settings.training import TrackingSettings
 from .addresses import absolute_uri
 from .run import MODEL, find_run
@@ -22,7 +22,9 @@ def open_run_model(run_id: str, store: str | None = None) -> Iterator[str]:
     Raises:
         UserError: there is no such run, or it has no model.
     """
-    uri = take_password(store or os.environ.get(STORE_VARIABLE) or TrackingSettings.model_fields["uri"].default)
+    uri = move_password_to_environment(
+        store or os.environ.get(STORE_VARIABLE) or TrackingSettings.model_fields["uri"].default
+    )
     with find_run(absolute_uri(uri), run_id).download(MODEL) as path:
         yield path
 

@@ -56,7 +56,7 @@ def start(precision: str, cores: int | None = None) -> str:
     # depthwise one of unequal strides, and is slower.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     has_keras = "keras" in sys.modules
-    with filter_noise():
+    with filter_error_stream():
         import keras
 
         if keras.backend.backend() == "tensorflow":
@@ -276,7 +276,7 @@ def read_processor_flags() -> set[str]:
 
 
 @contextlib.contextmanager
-def filter_noise() -> Iterator[None]:
+def filter_error_stream() -> Iterator[None]:
     """Capture the error stream, native code included, and print it at the end without the lines of known noise."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # no INFO
     sys.stderr.flush()

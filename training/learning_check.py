@@ -156,7 +156,7 @@ class LearningCheck:
         state = self.state
         start = state.epochs * self.length.steps
         state.epochs += 1
-        if not self.is_idle(metrics):
+        if not self.is_not_learning(metrics):
             state.idle_epochs = 0
             state.has_learned = state.has_learned or self._is_clear_progress(metrics)
         elif start >= self.length.warmup * self.length.total:
@@ -180,7 +180,7 @@ class LearningCheck:
             metrics: metrics of the epoch whose weights are the result.
             find_dead_layer: as for `add_epoch`.
         """
-        if not self.is_idle(metrics):
+        if not self.is_not_learning(metrics):
             return
         dead_layer = find_dead_layer()
         state = self.state
@@ -195,7 +195,7 @@ class LearningCheck:
             reason += f"; it had {_count(self.length.total, 'step')} in all"
         self.reason = reason
 
-    def is_idle(self, metrics: dict[str, float]) -> bool:
+    def is_not_learning(self, metrics: dict[str, float]) -> bool:
         """Return whether an epoch's metrics are no better than those of a network that ignores the images."""
         margin = 0.0
         if self.loss_part:

@@ -52,7 +52,7 @@ def check_augmentation(rows: Any, image_shape: tuple[int, ...]) -> None:
             raise UserError(_locate(error, f"{_WHERE}.{augmentation.name}")) from error
 
 
-def allowed_rows(rows: Mapping[str, Any], augment: Mapping[str, bool]) -> dict[str, Any]:
+def rows_for_data_set(rows: Mapping[str, Any], augment: Mapping[str, bool]) -> dict[str, Any]:
     """Return the rows that a data set allows.
 
     Args:
@@ -64,7 +64,7 @@ def allowed_rows(rows: Mapping[str, Any], augment: Mapping[str, bool]) -> dict[s
 
     Example:
         >>> rows = {"flip": {"_target_": "convzoo.data.RandomFlip"}, "mixup": {"_target_": "convzoo.data.MixUp"}}
-        >>> list(allowed_rows(rows, {"flip": False, "shift": True}))
+        >>> list(rows_for_data_set(rows, {"flip": False, "shift": True}))
         ['mixup']
     """
     permissions = {name: _find_class(name, row).permission for name, row in rows.items() if row is not None}

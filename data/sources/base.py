@@ -47,7 +47,7 @@ class Source(ABC):
     def check_available(self) -> None:  # noqa: B027, a source that is always there need not override it
         """Refuses, within seconds and without TensorFlow, what `read` could not get, by a `UserError`."""
 
-    def can_list(self) -> bool:
+    def can_list_files(self) -> bool:
         """True where `read` only lists files, so that splits can be checked before an image is decoded."""
         return False
 

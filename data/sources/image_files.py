@@ -407,7 +407,7 @@ class FilesSource(Source):
         classes, names = infer_classes(self.config.get("directory"))
         return {"classes": classes, "class_names": list(names)}
 
-    def can_list(self) -> bool:
+    def can_list_files(self) -> bool:
         """True for a folder."""
         return resolve_path(self.config["directory"]).is_dir()
 

@@ -9,7 +9,7 @@ from .composite import Composite
 class BaseModule(Composite):
     """Arguments that the modules of papers share, and what their layers are given of them.
 
-    A subclass makes its layers, in `build` where they depend on the number of channels, and defines `flow`.
+    A subclass makes its layers, in `build` where they depend on the number of channels, and defines `connect`.
     """
 
     def __init__(self, kernel_initializer="he_normal", kernel_regularizer=None, data_format=None, **kwargs):

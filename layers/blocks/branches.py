@@ -53,7 +53,7 @@ class Branches(Composite):
         axis = {"axis": -1 if self.data_format == "channels_last" else 1} if merge == "concatenate" else {}
         self.join = _MERGES[merge](**axis, name=merge, dtype=self.dtype_policy)
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         outputs = [apply(branch, x) for branch in self.branches]
         return apply(self.join, outputs) if len(outputs) > 1 else outputs[0]
 

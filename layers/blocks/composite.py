@@ -4,9 +4,9 @@ import keras
 
 
 class Composite(keras.layers.Layer):
-    """A layer made of layers. What it does with them stands once, in `flow`, and everything else follows from it.
+    """A layer made of layers. What it does with them stands once, in `connect`, and everything else follows from it.
 
-    A subclass defines `flow(x, apply)`, which takes `x` through its layers by `apply(layer, x)` alone; a layer that
+    A subclass defines `connect(x, apply)`, which takes `x` through its layers by `apply(layer, x)` alone; a layer that
     merges is given a list. With arrays that is the call; with shapes it is the shape of the output; others walk
     the same way with what they wish to know, as `convzoo.models.plan` does with receptive fields.
 
@@ -40,24 +40,24 @@ class Composite(keras.layers.Layer):
             raise ValueError(f"`{self.name}` has no layer {path!r}; its layers are {', '.join(inside) or 'none'}")
         return inside[name].get_layer(rest) if rest else inside[name]
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         raise NotImplementedError
 
     def build(self, input_shape):
         inside = []
-        self.flow(tuple(input_shape), lambda layer, shape: _build(layer, shape, inside))
+        self.connect(tuple(input_shape), lambda layer, shape: _build(layer, shape, inside))
         weights = [id(weight) for layer in inside for weight in layer.weights]
         if len(set(weights)) < len(weights):  # Keras would save them once and read them twice
             raise ValueError(f"A layer may stand in one place alone. Received: one of {self.name} stands in two")
 
     def call(self, inputs):
-        return self.flow(inputs, lambda layer, x: layer(x))
+        return self.connect(inputs, lambda layer, x: layer(x))
 
     def compute_output_shape(self, input_shape):
-        return self.flow(tuple(input_shape), output_shape)
+        return self.connect(tuple(input_shape), output_shape)
 
     def compute_output_spec(self, inputs, **kwargs):
-        return self.flow(inputs, lambda layer, x: layer.compute_output_spec(x))
+        return self.connect(inputs, lambda layer, x: layer.compute_output_spec(x))
 
     @classmethod
     def from_config(cls, config):
@@ -81,7 +81,7 @@ class Chain(Composite):
         super().__init__(**kwargs)
         self.layers = check_layers("layers", layers)
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         for layer in self.layers:
             x = apply(layer, x)
         return x

@@ -75,7 +75,7 @@ class ConvNormActivation(BaseModule):
         if activation is not None:
             self.activate = keras.layers.Activation(self.activation, name="activation", dtype=self.dtype_policy)
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         x = apply(self.norm, apply(self.conv, x))
         return x if self.activate is None else apply(self.activate, x)
 

@@ -42,7 +42,7 @@ class DenselyConnected(Repeat):
             for i in range(1, times + 1)
         ]
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         for layer, join in zip(self.copies, self.joins, strict=True):
             x = apply(join, [x, apply(layer, x)])
         return x

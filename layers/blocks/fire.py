@@ -43,7 +43,7 @@ class Fire(BaseModule):
     def _conv(self, filters, kernel_size, name):
         return Conv2D(filters, kernel_size, padding="half", activation="relu", name=name, **self.kernel_args())
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         x = apply(self.squeeze, x)
         return apply(self.join, [apply(self.expand_1x1, x), apply(self.expand_3x3, x)])
 

@@ -67,7 +67,7 @@ class FractalBlock(BaseNormalizedModule):
         """Columns that have a convolution end at this row, the deepest first."""
         return [column for column in range(self.columns, 0, -1) if row % 2 ** (self.columns - column) == 0]
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         convolutions, joins = iter(self.convolutions), iter(self.joins)
         inputs = dict.fromkeys(range(1, self.columns + 1), x)
         for row in self._rows():
@@ -90,7 +90,7 @@ class FractalBlock(BaseNormalizedModule):
             one = ops.arange(len(x)) == ops.minimum(column, len(x) - 1)
             return layer(x, is_included=ops.where(globally, one, some))
 
-        return self.flow(inputs, apply)
+        return self.connect(inputs, apply)
 
     def _draw(self, count):
         return keras.random.uniform((count,), dtype="float32", seed=self.seed_generator)

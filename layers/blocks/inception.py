@@ -54,7 +54,7 @@ class Inception(BaseModule):
     def _conv(self, filters, kernel_size, name):
         return Conv2D(filters, kernel_size, padding="half", activation="relu", name=name, **self.kernel_args())
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         branches = [
             apply(self.conv_1x1, x),
             apply(self.conv_3x3, apply(self.reduce_3x3, x)),

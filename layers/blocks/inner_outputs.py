@@ -35,7 +35,7 @@ class InnerOutputs(keras.layers.Wrapper):
         """Output of a layer for `x`; the outputs of the layers inside are entered into `outputs`, by path."""
         prefix = f"{path}/" if path else ""
         if isinstance(layer, Composite) and any(each.startswith(prefix) for each in self.paths):
-            y = layer.flow(x, lambda inner, x: self._collect(inner, x, f"{prefix}{inner.name}", outputs))
+            y = layer.connect(x, lambda inner, x: self._collect(inner, x, f"{prefix}{inner.name}", outputs))
         else:
             y = layer(x)
         outputs[path] = y

@@ -62,7 +62,7 @@ class InvertedResidual(BaseNormalizedModule):
     def _relu6(self, name):
         return keras.layers.Activation("relu6", name=name, dtype=self.dtype_policy)
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         y = x
         for layer in self.body:
             y = apply(layer, y)

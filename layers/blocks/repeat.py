@@ -41,7 +41,7 @@ class Repeat(Composite):
         self.copies = [clone_numbered(_interpolate(body, vary, i / max(times - 1, 1)), i + 1) for i in range(times)]
         self.body, self.vary = body, vary
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         for layer in self.copies:
             x = apply(layer, x)
         return x

@@ -93,7 +93,7 @@ class Residual(Composite):
         subsample = MaxPooling2D(1, strides, name="subsample", **common)
         return chain("shortcut", [subsample, ChannelPadding(filters, name="pad", **common)])
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         shortcut = x if self.shortcut is None else apply(self.shortcut, x)
         x = apply(self.add, [apply(self.body, x), shortcut])
         return x if self.activate is None else apply(self.activate, x)

@@ -82,7 +82,7 @@ class ShuffleUnit(BaseNormalizedModule):
             filters, 1, groups=groups, activation=activation, name=name, **self.norm_args(), **self.kernel_args()
         )
 
-    def flow(self, x, apply):
+    def connect(self, x, apply):
         shortcut = x if self.pool is None else apply(self.pool, x)
         for layer in self.body:
             x = apply(layer, x)

@@ -35,7 +35,7 @@ class BasePooling2D(keras.layers.Layer):
         self.built = not self.has_weights
 
     @property
-    def same_as(self):
+    def equivalent_pooling(self):
         """The class whose operation this one is with these arguments, by name, or None."""
         return None
 
@@ -64,7 +64,7 @@ class BasePooling2D(keras.layers.Layer):
     def pad(self, images):
         return pad_images(images, self._amounts(images.shape), self.data_format)
 
-    def pad_below(self, images):
+    def pad_with_lowest(self, images):
         """Images padded with cells that win no max."""
         return pad_images(images, self._amounts(images.shape), self.data_format, value=float("-inf"))
 
@@ -88,7 +88,7 @@ class BasePooling2D(keras.layers.Layer):
 
     def largest(self, images):
         padding = self._backend_padding(images)
-        images = self.pad_below(images) if padding is None else images
+        images = self.pad_with_lowest(images) if padding is None else images
         return ops.max_pool(images, self.pool_size, self.strides, padding or "valid", self.data_format)
 
     def _average(self, images, padding=None):

@@ -13,7 +13,7 @@ class BlurPooling2D(BasePooling2D):
     cells that padding adds mirror the image at its border, the border cell not repeated; an image too small to
     be mirrored that far continues by its border cell.
 
-    Two cells or fewer weigh alike: there, without padding, it is the average, and `same_as` says so.
+    Two cells or fewer weigh alike: there, without padding, it is the average, and `equivalent_pooling` says so.
 
     Args:
         pool_size: int or pair (height, width), the number of weights; the default is (2, 2).
@@ -44,7 +44,7 @@ class BlurPooling2D(BasePooling2D):
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
     @property
-    def same_as(self):
+    def equivalent_pooling(self):
         unpadded = self.padding in ("valid", ((0, 0), (0, 0)))
         return "AveragePooling2D" if unpadded and max(self.pool_size) <= 2 else None
 

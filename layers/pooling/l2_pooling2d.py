@@ -34,7 +34,7 @@ class L2Pooling2D(LpPooling2D):
         super().__init__(pool_size, strides, padding, p=2, reduction=reduction, data_format=data_format, **kwargs)
 
     @property
-    def same_as(self):
+    def equivalent_pooling(self):
         return None
 
     def get_config(self):

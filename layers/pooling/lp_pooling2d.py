@@ -65,7 +65,7 @@ class LpPooling2D(BasePooling2D):
         self.reduction = check_option("reduction", reduction, ("sum", "mean"))
 
     @property
-    def same_as(self):
+    def equivalent_pooling(self):
         return "L2Pooling2D" if self.p == 2 else None
 
     def pool(self, images):

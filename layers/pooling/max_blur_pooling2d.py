@@ -16,7 +16,7 @@ class MaxBlurPooling2D(BasePooling2D):
     the map of maxima, so the output has the shape of max pooling. Padded cells never win the max. A map too
     small to be mirrored that far continues by its border cell.
 
-    With `blur_size=1` it is the max pool, and `same_as` says so.
+    With `blur_size=1` it is the max pool, and `equivalent_pooling` says so.
 
     Args:
         pool_size: int or pair (height, width), the window of the max; the default is (2, 2).
@@ -50,7 +50,7 @@ class MaxBlurPooling2D(BasePooling2D):
         self.blur_size = check_pair("blur_size", blur_size)
 
     @property
-    def same_as(self):
+    def equivalent_pooling(self):
         return "MaxPooling2D" if self.blur_size == (1, 1) else None
 
     @property
@@ -63,7 +63,7 @@ class MaxBlurPooling2D(BasePooling2D):
         self.require_channels(input_shape)
 
     def pool(self, images):
-        images = self.pad_below(images)
+        images = self.pad_with_lowest(images)
         largest = ops.max_pool(images, self.pool_size, 1, "valid", self.data_format)
         around = tuple(((k - 1) // 2, k // 2) for k in self.blur_size)
         return blur(largest, self.blur_size, self.strides, around, self.data_format)

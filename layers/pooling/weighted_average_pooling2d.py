@@ -13,7 +13,7 @@ class WeightedAveragePooling2D(BasePooling2D):
     The weight of a cell is a Gaussian of its distance from the window's centre,
     exp(-(dy^2 / (2 sy^2) + dx^2 / (2 sx^2))), or a given number. Weights are divided by the sum of those
     that fall on real cells, so padded cells are left out. All cells of a 2x2 window are equally far from
-    its centre: there a Gaussian is the average, and `same_as` says so.
+    its centre: there a Gaussian is the average, and `equivalent_pooling` says so.
 
     Args:
         pool_size: int or pair (height, width); the default is (2, 2).
@@ -66,7 +66,7 @@ class WeightedAveragePooling2D(BasePooling2D):
         self.window = window / window.sum()
 
     @property
-    def same_as(self):
+    def equivalent_pooling(self):
         return "AveragePooling2D" if np.allclose(self.window, 1 / self.window.size, rtol=1e-6) else None
 
     def check_shape(self, input_shape):

@@ -13,7 +13,7 @@ def require_adapted_weight(layer, weight):
     Raises:
         ValueError: all values are zeros.
     """
-    values = backend_ops.values_if_known(weight)
+    values = backend_ops.concrete_values(weight)
     if values is None:
         weight = ops.convert_to_tensor(weight)  # JAX takes no variable in a compiled function
         return ops.where(ops.any(ops.not_equal(weight, 0)), weight, float("nan"))

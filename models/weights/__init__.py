@@ -5,7 +5,7 @@
 """
 
 from .assign import LoadReport, load_weights
-from .convert import adapt_run, apply_changes
+from .convert import adapt_config_to_weights, apply_changes
 from .named_weights import NamedWeights
 from .runs import register_run_opener
 from .source import read_source
@@ -13,7 +13,7 @@ from .source import read_source
 __all__ = [
     "LoadReport",
     "NamedWeights",
-    "adapt_run",
+    "adapt_config_to_weights",
     "apply_changes",
     "load_weights",
     "read_source",

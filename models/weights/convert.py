@@ -68,7 +68,7 @@ def apply_changes(config: DictConfig, changes: Mapping[str, Any]) -> None:
         OmegaConf.update(config, key, value, merge=not is_row, force_add=True)
 
 
-def adapt_run(weights: NamedWeights, config: DictConfig, settings: dict[str, Any]) -> None:
+def adapt_config_to_weights(weights: NamedWeights, config: DictConfig, settings: dict[str, Any]) -> None:
     """Change the rows of a run, and its preprocessing, as the weights need them that it starts from.
 
     Args:
@@ -93,7 +93,7 @@ def convert(foreign: ForeignWeights) -> NamedWeights:
         raise UserError(f"{foreign.label} has no layers with weights")
     if empty := [unit.name for unit in foreign.units if not all(value.size for value in unit.weights.values())]:
         raise UserError(f"{foreign.label}: {printable(empty[0])} has a weight without values")
-    with untouched_state():
+    with preserve_global_state():
         values, agreement = map_weights(_build_twin(foreign), foreign)
     return NamedWeights(
         label=foreign.label,
@@ -128,7 +128,7 @@ def map_weights(model: keras.Model, foreign: ForeignWeights) -> tuple[Values, fl
 
 
 @contextmanager
-def untouched_state() -> Iterator[None]:
+def preserve_global_state() -> Iterator[None]:
     """Compute in float32, and leave Python's random state and Keras's policy as they are. Also a decorator."""
     policy, state = keras.config.dtype_policy(), random.getstate()
     keras.config.set_dtype_policy("float32")

@@ -15,7 +15,7 @@ from ... import UserError
 from ...settings.text import printable
 from ..allowlist import first_line
 from ..loading import FILES
-from .convert import ForeignWeights, untouched_state
+from .convert import ForeignWeights, preserve_global_state
 from .keras_file import open_h5
 from .probe import Probe
 from .published import KERAS_APPLICATIONS
@@ -25,7 +25,7 @@ _FEATURES = 1000  # the classifiers of all these networks read more
 _HEADS = ("predictions", "conv_preds")  # the names that keras.applications gives to the layer of the classes
 
 
-@untouched_state()
+@preserve_global_state()
 def read_application(path: Path, network: str, digest: str) -> ForeignWeights:
     """Read a file of keras.applications: `.h5`, `.weights.h5` or `.keras`.
 
@@ -61,7 +61,7 @@ def read_application(path: Path, network: str, digest: str) -> ForeignWeights:
     return _describe(model, network, printable(path.name), classes, digest)
 
 
-@untouched_state()
+@preserve_global_state()
 def fetch_application(network: str) -> ForeignWeights:
     """Let keras.applications fetch its own weights for ImageNet.
 

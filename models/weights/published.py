@@ -8,7 +8,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 _NORMALIZATION = "convzoo.layers.Normalization"
 # Of images with values from 0 to 255. The means are those of ImageNet, red first.
-TO_ONE: Rows = {"scale": {"_target_": "keras.layers.Rescaling", "scale": 1 / 127.5, "offset": -1.0}}
+SCALED_TO_ONE: Rows = {"scale": {"_target_": "keras.layers.Rescaling", "scale": 1 / 127.5, "offset": -1.0}}
 CAFFE_MEANS: Rows = {
     "center": {"_target_": _NORMALIZATION, "mean": [123.68, 116.779, 103.939], "variance": [1.0, 1.0, 1.0]}
 }
@@ -60,7 +60,7 @@ class KerasApplication:
 
 
 _CAFFE = Form(preprocessing=CAFFE_MEANS, is_bgr=True)
-_TENSORFLOW = Form(preprocessing=TO_ONE)
+_TENSORFLOW = Form(preprocessing=SCALED_TO_ONE)
 KERAS_APPLICATIONS: Mapping[str, KerasApplication] = {
     "vgg16": KerasApplication("VGG16", "vgg16", _CAFFE),
     "vgg19": KerasApplication("VGG19", "vgg19", _CAFFE),
@@ -73,7 +73,7 @@ KERAS_APPLICATIONS: Mapping[str, KerasApplication] = {
         "mobilenet",
         Form(
             changes={"model.shared.ConvNormActivation.activation": "relu6", "model.shared.ReLU.max_value": 6},
-            preprocessing=TO_ONE,
+            preprocessing=SCALED_TO_ONE,
             note="Keras's form pads images of an odd size otherwise; sizes that 32 divides agree",
         ),
     ),
@@ -125,8 +125,10 @@ TORCH: Mapping[str, Form] = {
     **dict.fromkeys(("squeezenet_1_0", "squeezenet_1_1"), _AS_TORCHVISION),
     "resnet50": Form(changes=_resnet_v1_5(), preprocessing=STANDARDIZED),
     "mobilenet_v2": Form(changes=_symmetric_padding(), preprocessing=STANDARDIZED),
-    "inception_v3": Form(changes=_averages_with_border(), preprocessing=TO_ONE, epsilon=1e-3, left_out=("AuxLogits.",)),
-    "inception_v4": Form(preprocessing=TO_ONE, epsilon=1e-3),
+    "inception_v3": Form(
+        changes=_averages_with_border(), preprocessing=SCALED_TO_ONE, epsilon=1e-3, left_out=("AuxLogits.",)
+    ),
+    "inception_v4": Form(preprocessing=SCALED_TO_ONE, epsilon=1e-3),
     "xception": Form(fault="timm's form pads the maps before its pools alike on both sides, which no row of ours does"),
 }
 UNKNOWN = Form(

@@ -114,7 +114,7 @@ class _Walk:
                 self.apply(layer.shortcut, shape)
             return tuple(after)
         if isinstance(layer, Composite):
-            return layer.flow(shape, self.apply)
+            return layer.connect(shape, self.apply)
         result = _Shape(output_shape(layer, shape))
         source = shape if isinstance(shape, _Shape) else _Shape()
         if id(layer) in self.paths:

@@ -8,9 +8,9 @@ from sampling import DAY
 from convzoo.benchmarks import default_recipe
 from convzoo.benchmarks.default_recipe import (
     FirstSteps,
-    draw,
     list_fitting_networks,
     list_kinds,
+    sample_cells,
     summarize,
     train_first_steps,
 )
@@ -39,8 +39,12 @@ def test_summarize_takes_last_row_of_a_seed():
 
 def test_draw_is_the_same_all_day_and_differs_between_days():
     cells = [(f"net{n}", "paper") for n in range(100)]
-    assert draw(cells, 3, "2026-11-30") == draw(cells, 3, "2026-11-30") != draw(cells, 3, "2026-12-01")
-    assert len(set(draw(cells, 200, "2026-11-30"))) == 100
+    assert (
+        sample_cells(cells, 3, "2026-11-30")
+        == sample_cells(cells, 3, "2026-11-30")
+        != sample_cells(cells, 3, "2026-12-01")
+    )
+    assert len(set(sample_cells(cells, 200, "2026-11-30"))) == 100
 
 
 def test_fitting_networks_leave_out_larger_images():
@@ -129,7 +133,7 @@ def test_default_recipe_trains_a_sample_drawn_by_date(capsys):
 
     shape = (32, 32, 1)
     networks = [name for name in list_fitting_networks(shape) if registry.plan(name, shape, 10).macs <= CHEAP_MACS]
-    cells = draw([(name, kind) for name in networks for kind in list_kinds(name, shape, 10)], 2, DAY)
+    cells = sample_cells([(name, kind) for name in networks for kind in list_kinds(name, shape, 10)], 2, DAY)
     with capsys.disabled():
         print(f"\nthe draw of {DAY}: {', '.join(f'{name} pooling={kind}' for name, kind in cells)}")
     rows = []

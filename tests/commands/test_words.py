@@ -11,7 +11,13 @@ from omegaconf import OmegaConf
 
 from convzoo import UserError
 from convzoo.settings import overrides, rules
-from convzoo.settings.overrides import check_words, find_store, quote, quote_text, take_passwords
+from convzoo.settings.overrides import (
+    check_words,
+    list_store_overrides,
+    move_passwords_to_environment,
+    quote,
+    quote_text,
+)
 
 KEYS = [
     "learning_rate",
@@ -208,9 +214,9 @@ def test_explain_unknown_key_names_what_was_meant(key, value, explanation):
 )
 def test_find_store_takes_mlflows_variable_unless_typed(monkeypatch, typed, found):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///team.db")
-    assert find_store(typed) == found
+    assert list_store_overrides(typed) == found
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert find_store(typed) == []
+    assert list_store_overrides(typed) == []
 
 
 @pytest.fixture
@@ -222,7 +228,7 @@ def no_password(monkeypatch):
 @pytest.mark.usefixtures("no_password")
 @pytest.mark.parametrize("form", ["tracking.uri={}", "+tracking.uri={}", 'tracking.uri="{}"'])
 def test_take_passwords_moves_them_to_the_environment(form):
-    (word,) = take_passwords([form.format("http://me:s%40cret@host:5000")])
+    (word,) = move_passwords_to_environment([form.format("http://me:s%40cret@host:5000")])
     assert word == form.format("http://host:5000")
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s@cret"
@@ -231,7 +237,7 @@ def test_take_passwords_moves_them_to_the_environment(form):
 @pytest.mark.usefixtures("no_password")
 def test_find_store_takes_the_password_of_mlflows_variable(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@host")
-    assert find_store([]) == ['tracking.uri="https://host"']
+    assert list_store_overrides([]) == ['tracking.uri="https://host"']
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "secret"
     assert "secret" not in os.environ["MLFLOW_TRACKING_URI"]
 
@@ -241,4 +247,4 @@ def test_find_store_takes_the_password_of_mlflows_variable(monkeypatch):
     "word", ["tracking.uri=http://host:5000", "study=http://me:secret@host", "tracking.uri=sqlite:///a"]
 )
 def test_take_passwords_leaves_other_words(word):
-    assert take_passwords([word]) == [word]
+    assert move_passwords_to_environment([word]) == [word]

@@ -31,7 +31,7 @@ from convzoo.data import (
     augmentation,
 )
 from convzoo.data.augmentation import AUGMENTATIONS, policies
-from convzoo.data.augmentation.rows import allowed_rows, check_augmentation, make_augmentations, mixing_rows
+from convzoo.data.augmentation.rows import check_augmentation, make_augmentations, mixing_rows, rows_for_data_set
 from convzoo.data.batches import Batches
 
 EVERY = [
@@ -536,10 +536,10 @@ def test_allowed_rows_drop_what_the_data_set_forbids():
     rows = {name: {**row, **required.get(name, {})} for name, row in rows.items()}
     rows["absent"] = None
     still = ["ColorJitter", "CutMix", "Cutout", "MixUp", "RandomErasing"]
-    assert list(allowed_rows(rows, {"flip": False, "shift": False})) == still
-    assert set(allowed_rows(rows, {"flip": True, "shift": False})) == {*still, "RandomFlip"}
-    assert "RandomFlip" not in allowed_rows(rows, {"flip": False, "shift": True})
-    assert allowed_rows(rows, {"flip": True, "shift": True}) == {k: row for k, row in rows.items() if row}
+    assert list(rows_for_data_set(rows, {"flip": False, "shift": False})) == still
+    assert set(rows_for_data_set(rows, {"flip": True, "shift": False})) == {*still, "RandomFlip"}
+    assert "RandomFlip" not in rows_for_data_set(rows, {"flip": False, "shift": True})
+    assert rows_for_data_set(rows, {"flip": True, "shift": True}) == {k: row for k, row in rows.items() if row}
 
 
 def test_class_of_ones_own_works_in_batches():

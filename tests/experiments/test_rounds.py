@@ -316,7 +316,7 @@ def test_together_zips_its_keys(expand):
     words = [word for word in expand(TOGETHER) if not word.startswith("-")]
     assert "epochs=1,2" in words
     study = {"together": {"dropout": [0, 0.25, 0.50], "epochs": [1, 1, 2]}}
-    jobs = study_file.list_jobs(words, study_file.select_together(study, words))
+    jobs = study_file.list_jobs(words, study_file.make_together_filter(study, words))
     assert [(*job[1:4],) for job in jobs] == [
         (f"seed={seed}", f"dropout={rate}", f"epochs={epochs}")
         for seed in (0, 1)
@@ -332,7 +332,7 @@ def test_sweeper_runs_the_selected_jobs_alone():
     words = ["dropout=0,0.25,0.5", "epochs=1,2", "seed=0"]
     overrides = OverridesParser.create().parse_overrides(words)
     study = {"together": {"dropout": [0, 0.25, 0.50], "epochs": [1, 1, 2]}}
-    with select_jobs(study_file.select_together(study, words)):
+    with select_jobs(study_file.make_together_filter(study, words)):
         assert sweeper.split_arguments(overrides, None) == [
             [
                 ["dropout=0", "epochs=1", "seed=0"],
@@ -351,7 +351,7 @@ def test_together_selects_values_that_hydra_needs_quoted(expand, key, values):
     text = f"sweep: {{seed: [0, 1]}}\ntogether: {{{key}: {values!r}, epochs: [5, 9]}}\nset: {{model: lenet}}"
     words = [word for word in quote_text(expand(text)) if not word.startswith("-")]
     study = {"together": {key: values, "epochs": [5, 9]}}
-    jobs = study_file.list_jobs(words, study_file.select_together(study, words))
+    jobs = study_file.list_jobs(words, study_file.make_together_filter(study, words))
     pairs = [(next(parse_word(word).value for word in job if word.startswith(key)), *job[3:4]) for job in jobs]
     assert pairs == 2 * [(values[0], "epochs=5"), (values[1], "epochs=9")]
     runs = [make_run({key: f"'{values[0]}'", "epochs": "5"}, 0, 0.5)]
@@ -363,7 +363,7 @@ def test_together_refuses_value_that_hydra_splits(expand):
     words = expand("sweep: {seed: [0]}\ntogether: {data.name: ['a,b', c], epochs: [5, 9]}")
     study = {"together": {"data.name": ["a,b", "c"], "epochs": [5, 9]}}
     with pytest.raises(UserError, match="has 2 different values, which Hydra reads as 3"):
-        study_file.select_together(study, [word for word in words if not word.startswith("-")])
+        study_file.make_together_filter(study, [word for word in words if not word.startswith("-")])
 
 
 def test_missing_runs_are_of_zipped_combinations():

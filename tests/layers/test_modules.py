@@ -312,7 +312,7 @@ def assert_shares(values, shares):
 def test_what_a_fractal_is_made_of(columns):
     block = FractalBlock(1, columns)
     assert len(block.convolutions) == 2**columns - 1
-    assert block.flow(0, lambda layer, x: max(x) if isinstance(x, list) else x + 1) == 2 ** (columns - 1)
+    assert block.connect(0, lambda layer, x: max(x) if isinstance(x, list) else x + 1) == 2 ** (columns - 1)
 
 
 # Of three columns the deeper two meet after 2 rows, at (2 + 1) / 2, and all after 4.

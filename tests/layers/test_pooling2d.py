@@ -129,7 +129,7 @@ def test_default_sigma_is_that_of_opencv():
 
 
 @pytest.mark.parametrize(
-    ("layer", "same_as"),
+    ("layer", "equivalent_pooling"),
     [
         (WeightedAveragePooling2D(2), "AveragePooling2D"),
         (WeightedAveragePooling2D((1, 2), sigma=0.5), "AveragePooling2D"),
@@ -143,9 +143,9 @@ def test_default_sigma_is_that_of_opencv():
         (MaxPooling2D(2), None),
     ],
 )
-def test_says_when_it_is_another(layer, same_as):
-    assert layer.same_as == same_as
-    if same_as == "AveragePooling2D":
+def test_says_when_it_is_another(layer, equivalent_pooling):
+    assert layer.equivalent_pooling == equivalent_pooling
+    if equivalent_pooling == "AveragePooling2D":
         picture = np.random.default_rng(0).normal(size=(6, 6))
         other = AveragePooling2D(layer.pool_size)
         np.testing.assert_allclose(run(layer, picture), run(other, picture), rtol=1e-5, atol=1e-6)

@@ -229,7 +229,7 @@ class TestBlur:
         np.testing.assert_allclose(run(BlurPooling2D(3, 2, "half"), board), 0.5)
 
     @pytest.mark.parametrize(
-        ("layer", "same_as"),
+        ("layer", "equivalent_pooling"),
         [
             (BlurPooling2D(2), "AveragePooling2D"),
             (BlurPooling2D((1, 2), padding=0), "AveragePooling2D"),
@@ -237,9 +237,9 @@ class TestBlur:
             (BlurPooling2D(3), None),
         ],
     )
-    def test_says_when_it_is_the_average(self, layer, same_as):
-        assert layer.same_as == same_as
-        if same_as:
+    def test_says_when_it_is_the_average(self, layer, equivalent_pooling):
+        assert layer.equivalent_pooling == equivalent_pooling
+        if equivalent_pooling:
             picture = normal(5, 6)
             other = AveragePooling2D(layer.pool_size, layer.strides)
             np.testing.assert_allclose(run(layer, picture), run(other, picture), rtol=1e-5, atol=1e-6)
@@ -263,7 +263,7 @@ class TestMaxBlur:
     def test_without_a_blur_it_is_the_max(self, loop_pool, size, pool_size, strides, padding):
         assume_that_a_window_fits(size, pool_size, padding)
         layer = MaxBlurPooling2D(pool_size, strides, padding, blur_size=1)
-        assert layer.same_as == "MaxPooling2D"
+        assert layer.equivalent_pooling == "MaxPooling2D"
         expected = loop_pool(normal(*size), pool_size, strides, padding, lambda cells, _: cells.max())
         np.testing.assert_allclose(run(layer, normal(*size)), expected)
 

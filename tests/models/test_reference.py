@@ -45,7 +45,7 @@ def units_of(model, shortcut_first):
                 walk(layer.shortcut, shape)
             return after
         if isinstance(layer, Composite):
-            return layer.flow(shape, walk)
+            return layer.connect(shape, walk)
         if layer.weights:
             units.append((layer, shape))
         return output_shape(layer, shape)

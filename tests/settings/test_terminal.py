@@ -14,8 +14,8 @@ from convzoo.settings.text import fold, without_password
 
 
 def printed(code, stdout=subprocess.PIPE, **environment):
-    """A process that prints within `output_for_anyone`."""
-    whole = f"from convzoo.settings.terminal import *\nwith output_for_anyone():\n    {code}"
+    """A process that prints within `safe_output`."""
+    whole = f"from convzoo.settings.terminal import *\nwith safe_output():\n    {code}"
     words = [sys.executable, "-c", whole]
     return subprocess.run(words, stdout=stdout, stderr=subprocess.PIPE, env={**os.environ, **environment}, timeout=60)
 

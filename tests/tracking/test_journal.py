@@ -26,7 +26,7 @@ def left(epochs):
         import os, signal
         from convzoo.tracking.outbox.journal import Journal
         journal = Journal.new({BEGIN})
-        journal.ack("the run", "7")
+        journal.note_delivery("the run", "7")
         for epoch in range({epochs}):
             journal.append({{"do": "epoch", "step": epoch}})
         os.kill(os.getpid(), signal.SIGKILL)

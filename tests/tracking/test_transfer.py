@@ -176,7 +176,7 @@ def test_live_run_of_another_machine_is_left_alone_by_any_clock(store, sender, c
         store.set_tag(sender.journal.run, "heartbeat", f"{beat:.3f}")
         return store.get_run(sender.journal.run).data.tags
 
-    assert not heartbeat.watch_lease(tags)
+    assert not heartbeat.wait_until_owner_gone(tags)
     assert heartbeat.reap_stale_runs(store, "1") == []
 
 

@@ -81,7 +81,7 @@ def test_filter_noise_prints_warnings_only():
     code = (
         "import os\n"
         "from convzoo.training import backend\n"
-        "with backend.filter_noise():\n"
+        "with backend.filter_error_stream():\n"
         "    os.write(2, b'I0000 port.cc:153] oneDNN custom operations are on. You may see\\n')\n"
         "    os.write(2, b'W0000 the disk is on fire\\n')\n"
     )

@@ -74,7 +74,7 @@ def test_baseline_of_mixed_labels_has_a_lowest_loss_above_zero():
     ],
 )
 def test_epoch_at_chance_is_idle(stalled):
-    assert check().is_idle(stalled)
+    assert check().is_not_learning(stalled)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_epoch_at_chance_is_idle(stalled):
     ],
 )
 def test_epoch_above_chance_is_not_idle(learning):
-    assert not check().is_idle(learning)
+    assert not check().is_not_learning(learning)
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100, 1000])
@@ -97,36 +97,36 @@ def test_epoch_above_chance_is_not_idle(learning):
 def test_network_of_any_classes_is_judged(classes, smoothing):
     baseline = Baseline.from_labels(np.arange(20 * classes) % classes, classes, smoothing)
     judged = check({"train": baseline})
-    assert judged.is_idle({"train_loss": math.log(classes), "train_accuracy": 1 / classes})
+    assert judged.is_not_learning({"train_loss": math.log(classes), "train_accuracy": 1 / classes})
     loss = 0.9 * math.log(classes) + 0.1 * baseline.lowest_loss
-    assert not judged.is_idle({"train_loss": loss, "train_accuracy": 1 / classes})
+    assert not judged.is_not_learning({"train_loss": loss, "train_accuracy": 1 / classes})
 
 
 def test_imbalanced_classes_are_judged_by_the_most_frequent():
     """90 % are right by one answer alone: that is chance, unless the loss says that the network knows more."""
     judged = check({"train": Baseline.from_labels(np.array([0] * 900 + [1] * 100), 2)})
-    assert judged.is_idle({"train_loss": 0.325, "train_accuracy": 0.9})
-    assert not judged.is_idle({"train_loss": 0.25, "train_accuracy": 0.9})
-    assert not judged.is_idle({"train_loss": 0.325, "train_accuracy": 0.95})
+    assert judged.is_not_learning({"train_loss": 0.325, "train_accuracy": 0.9})
+    assert not judged.is_not_learning({"train_loss": 0.25, "train_accuracy": 0.9})
+    assert not judged.is_not_learning({"train_loss": 0.325, "train_accuracy": 0.95})
 
 
 def test_one_class_alone_is_never_idle():
     judged = check({"train": Baseline.from_labels(np.zeros(50, int), 2)})
-    assert not judged.is_idle({"train_loss": 0.0, "train_accuracy": 1.0})
+    assert not judged.is_not_learning({"train_loss": 0.0, "train_accuracy": 1.0})
 
 
 def test_network_with_own_loss_is_judged_by_accuracy():
     for part, idle in (("train", False), (None, True)):
-        assert check(loss_part=part).is_idle({**CHANCE, "train_loss": 0.02}) is idle
-    assert check(loss_part=None).is_idle({**CHANCE, "train_loss": 900.0})
-    assert not check(loss_part=None).is_idle({**CHANCE, "train_accuracy": 0.14})  # slow, but above chance
+        assert check(loss_part=part).is_not_learning({**CHANCE, "train_loss": 0.02}) is idle
+    assert check(loss_part=None).is_not_learning({**CHANCE, "train_loss": 900.0})
+    assert not check(loss_part=None).is_not_learning({**CHANCE, "train_accuracy": 0.14})  # slow, but above chance
 
 
 def test_network_with_heads_is_judged_by_validation_loss():
     """The heads' losses are in that of the training."""
     judged = check(loss_part="val")
-    assert judged.is_idle({**CHANCE, "train_loss": 3.2})
-    assert not judged.is_idle({**CHANCE, "train_loss": 3.2, "val_loss": 2.0})
+    assert judged.is_not_learning({**CHANCE, "train_loss": 3.2})
+    assert not judged.is_not_learning({**CHANCE, "train_loss": 3.2, "val_loss": 2.0})
 
 
 def test_warning_comes_once_and_names_a_remedy(capsys):

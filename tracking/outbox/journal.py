@@ -153,14 +153,14 @@ class Journal:
                 return path
         raise UserError(f"there is no file {os.path.relpath(self.folder / 'files' / word)}")
 
-    def relocate(self, error: OSError) -> None:
+    def move_to_temporary_folder(self, error: OSError) -> None:
         """Put further files into a temporary folder; raise the error if that is so already."""
         if self._second_folder:
             raise error
         self._second_folder = Path(tempfile.mkdtemp(prefix="convzoo-"))
         self._use_memory(error)
 
-    def ack(self, run: str | None = None, experiment: str | None = None, records: int = 1) -> None:
+    def note_delivery(self, run: str | None = None, experiment: str | None = None, records: int = 1) -> None:
         """Note that the store has the next records; with the first of them, as which run."""
         self.delivered += records
         self.run, self.experiment = run or self.run, experiment or self.experiment

@@ -130,11 +130,11 @@ def _check_not_owned(results: list[Result], live: list[Result], record: Record) 
 
 def _is_owner_gone(client: Any, result: Result, pending: PendingRun, is_watched: bool) -> bool:
     """Return whether the process that makes a run is known to be gone; `is_watched` takes the time to find out."""
-    if heartbeat.is_gone(result.lease) or heartbeat.is_live(result.lease) or not is_watched:
-        return heartbeat.is_gone(result.lease)
+    if heartbeat.is_owner_gone(result.lease) or heartbeat.is_live(result.lease) or not is_watched:
+        return heartbeat.is_owner_gone(result.lease)
     pending.is_watching = True
     try:
-        return heartbeat.watch_lease(lambda: client.get_run(result.id).data.tags)
+        return heartbeat.wait_until_owner_gone(lambda: client.get_run(result.id).data.tags)
     finally:
         pending.is_watching = False
 
@@ -203,7 +203,7 @@ def log_points(client: Any, run: str, record: Record) -> None:
     )
 
 
-def allowed_names(metrics: Mapping[str, float]) -> dict[str, float]:
+def rename_for_mlflow(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return metrics by names that MLflow allows.
 
     Other characters become underscores; names that are then equal get the number of their position.
@@ -270,7 +270,7 @@ def read_delivered_count(tags: Mapping[str, str], journal: Journal) -> int | Non
     return int(count) if name == journal.begin["journal"] and count.isdecimal() else None
 
 
-def mark_stale(client: Any, journal: Journal, first: int, last: int) -> None:
+def tag_stale_points(client: Any, journal: Journal, first: int, last: int) -> None:
     """Mark the points that a process may have written after another one took its run over.
 
     MLflow cannot delete points. The tag `stale.JOURNAL` lists them, and `results.history` drops a listed point if the

@@ -136,7 +136,7 @@ class Transfer:
                 raise
             raise UserError(one_line(error)) from error
         self._on_begin(experiment)
-        journal.ack(run, experiment)
+        journal.note_delivery(run, experiment)
         self._stored, self._checked = 1, heartbeat.clock()
         self.last_heartbeat = 0.0  # the record may be from long ago
         self._on_progress(1)
@@ -198,7 +198,7 @@ class Transfer:
         """Rewind the journal to its first record, to write a new run: another process has taken the run over."""
         journal = self.journal
         with contextlib.suppress(mlflow_error()):
-            operations.mark_stale(client, journal, journal.delivered - BATCH, journal.delivered + BATCH)
+            operations.tag_stale_points(client, journal, journal.delivered - BATCH, journal.delivered + BATCH)
         if not self.may_start_over:
             raise TakenOverError(f"run {journal.run} of {journal.begin['name']} is another process's now")
         self._print_line(
@@ -233,7 +233,7 @@ class Transfer:
                 return
             self._set_aside(client, journal.delivered, error)
         else:
-            journal.ack(records=len(batch))
+            journal.note_delivery(records=len(batch))
         self._on_progress(len(batch))
 
     def _retry(self, number: int) -> None:

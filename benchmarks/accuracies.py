@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from .. import UserError
 from ..reporting.accuracy_table import (
+    COPY_KINDS,
     FOLDER,
     AccuracyRow,
     AccuracyTable,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 STUDY = "zoo_cifar10"
 LONG_RUN_S = 30 * 60  # a longer run is made with the first seed only
-_COPIES = {"7188c84a4d80f11f": "JPEG copy"}  # by the digest of the test images, what they are if not the published ones
 _ORIGINALS = {"82b7bd9f66de2460"}  # digests of further test sets whose images are as published
 _DIGITS = 7  # of a digest that is shown
 
@@ -147,7 +147,7 @@ class CellTraining:
         """The test images."""
         test = self.dataset.test
         return ImageSet(
-            name=self.dataset.name, digest=test.digest, count=len(test), copy_kind=_COPIES.get(test.digest, "")
+            name=self.dataset.name, digest=test.digest, count=len(test), copy_kind=COPY_KINDS.get(test.digest, "")
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..data import Dataset
+    from ..evaluation.exports import ExportCheck
+    from ..reporting.run_report import RunReport
     from ..reporting.study_report import StudyReport
     from ..reporting.table_formats import TableFormat
     from ..tracking.run import RecordedRun
+
+CARD = "model_card.md"
 
 
 def evaluate(settings: EvaluateSettings, words: Sequence[str] = ()) -> None:
@@ -115,11 +119,11 @@ def evaluate_run(settings: EvaluateSettings, words: Sequence[str]) -> None:
     from ..tracking.run import find_run
 
     run = find_run(settings.tracking.uri, str(settings.run))
-    data_config = run.read_settings().get("data")
-    if data_config is None:
+    recorded = run.read_settings()
+    if recorded.get("data") is None:
         raise UserError(f"run {run.id} was not recorded by train.py: its config has no `data`")
-    is_tested = not settings.is_partial
-    reads_images = is_tested or settings.features is not None or settings.export is not None
+    data_config = dict(recorded["data"])
+    reads_images = settings.is_tested or settings.features is not None or settings.export is not None
     if settings.export is not None:
         check_runtime(settings.export)
     if reads_images:
@@ -141,12 +145,14 @@ def evaluate_run(settings: EvaluateSettings, words: Sequence[str]) -> None:
     check_model(run, model, data_config)
     if reads_images:
         images = load_images(run, data_config)
-        if is_tested:
-            measure_again(settings, run, model, images)
+        export = None
+        report = measure_again(settings, run, model, images) if settings.is_tested else None
         if settings.features is not None:
             write_features(settings, model, images)
         if settings.export is not None:
-            export_model(settings, run, model, images)
+            export = export_model(settings, run, model, images)
+        if settings.card and report is not None:
+            write_card(run, recorded, report, export)
     if settings.image is not None:
         classify_image(settings.image, run, model, data_config)
     if settings.register_as is not None:
@@ -205,8 +211,8 @@ def load_images(run: RecordedRun, data_config: dict[str, Any]) -> Dataset:
     return data
 
 
-def measure_again(settings: EvaluateSettings, run: RecordedRun, model: keras.Model, data: Dataset) -> None:
-    """Test a model on its test images; the report goes to `reports/` and to the run."""
+def measure_again(settings: EvaluateSettings, run: RecordedRun, model: keras.Model, data: Dataset) -> RunReport:
+    """Test a model on its test images; the report goes to `reports/` and to the run, and is returned."""
     from ..reporting.html import write_files
     from ..reporting.run_report import ReportOptions, RunReport, TrainedNetwork
     from ..settings.paths import path_below
@@ -224,6 +230,28 @@ def measure_again(settings: EvaluateSettings, run: RecordedRun, model: keras.Mod
     run.log_metrics({f"evaluate_{metric}": value for metric, value in report.metrics.items()})
     run.log_files([folder / file for file in files], "evaluation")
     print(f"MLflow: {how_to_open(settings.tracking.uri, run.experiment_id, run.id)}")
+    return report
+
+
+def write_card(
+    run: RecordedRun, recorded: Mapping[str, Any], report: RunReport, export: ExportCheck | None = None
+) -> None:
+    """Write the model card of a run to its folder in `reports/`, where exported files are too, and to the run.
+
+    Args:
+        run: the recorded run.
+        recorded: its config.
+        report: of its network.
+        export: what was exported, or None, the default.
+    """
+    from ..reporting.html import write_files
+    from ..settings.paths import path_below
+    from .card_facts import gather_facts
+
+    card = gather_facts(run, recorded, report, export)
+    path = write_files(path_below(Path("reports"), run.id), {CARD: str(card)}) / CARD
+    run.log_files([path], "evaluation")
+    print(f"Model card: {path}")
 
 
 def write_features(settings: EvaluateSettings, model: keras.Model, data: Dataset) -> None:
@@ -249,8 +277,11 @@ def write_features(settings: EvaluateSettings, model: keras.Model, data: Dataset
     print(f"Features: {path}")
 
 
-def export_model(settings: EvaluateSettings, run: RecordedRun, model: keras.Model, data: Dataset) -> None:
+def export_model(settings: EvaluateSettings, run: RecordedRun, model: keras.Model, data: Dataset) -> ExportCheck:
     """Export a model to `reports/`, and compare what was exported with it on test images.
+
+    Returns:
+        The comparison.
 
     Raises:
         UserError: Keras cannot export it so, or the scores of the two differ.
@@ -269,6 +300,7 @@ def export_model(settings: EvaluateSettings, run: RecordedRun, model: keras.Mode
         check = exports.export(model, Predictor(model).predict_on_batch, test, folder, target)
     print(check)
     run.log_metrics(check.metrics)
+    return check
 
 
 def classify_image(file: str, run: RecordedRun, model: keras.Model, data_config: dict[str, Any]) -> None:

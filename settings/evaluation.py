@@ -80,6 +80,9 @@ class EvaluateSettings(Settings):
     export: Literal["saved_model", "onnx", "litert", "openvino", "torch"] | None = Field(
         None, description="only export the model, and compare what was exported with it on `images` test images"
     )
+    card: bool = Field(
+        False, description="also write a model card in Markdown; with `export`, the card is beside the exported file"
+    )
     shift: int = Field(4, ge=0, description="largest shift of the test images, in pixels; 0: none")
     images: int = Field(
         500, ge=1, description="how many are shifted, to (2 shift + 1)² places, or compared after an export"
@@ -104,6 +107,10 @@ class EvaluateSettings(Settings):
             )
         if self.run is None and self.is_partial:
             raise ValueError("`image`, `register`, `features` and `export` need a run: `run=latest` or `run=ID`")
+        if self.card and self.run is None:
+            raise ValueError("`card=true` needs a run: `run=latest` or `run=ID`")
+        if self.card and any(each is not None for each in (self.image, self.register_as, self.features)):
+            raise ValueError("`card=true` goes with `export`, but not with `image`, `register` or `features`")
         if self.rows and self.features is None:
             raise ValueError(f"`rows` needs `features=FILE.npz`, which they are written to. Received: rows={self.rows}")
         if self.study is None and self.table is not None:
@@ -120,6 +127,11 @@ class EvaluateSettings(Settings):
     def is_partial(self) -> bool:
         """True if something else than the report of a test is asked for."""
         return any(each is not None for each in (self.image, self.register_as, self.features, self.export))
+
+    @property
+    def is_tested(self) -> bool:
+        """True if the report of a test is computed: it is asked for, or a model card needs it."""
+        return self.card or not self.is_partial
 
     @property
     def studies(self) -> list[str]:

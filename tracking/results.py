@@ -78,6 +78,21 @@ class Result:
         return f"test accuracy {self.metrics['test_accuracy']:.2%} ({where})"
 
 
+@dataclass(frozen=True)
+class RecordedSplit:
+    """A part of the data set that a run has recorded.
+
+    Attributes:
+        name: "train", "validation", "test", or "test_NAME" of a further test set.
+        digest: 16 hexadecimal digits that change with the images and labels.
+        images: number of images, or None.
+    """
+
+    name: str
+    digest: str
+    images: int | None = None
+
+
 def val_accuracy(metrics: Mapping[str, float]) -> float | None:
     """Return the validation accuracy of the weights that a run saved; None for a run without a validation split."""
     return metrics.get("best_val_accuracy", metrics.get("val_accuracy"))
@@ -98,6 +113,39 @@ def search(client: Any, experiment_id: str, where: str = "") -> list[Result]:
         results += [_result(client, run) for run in page if REPORT_TAG not in run.data.tags]
         if not (token := page.token):
             return results
+
+
+def read_result(client: Any, run_id: str) -> Result:
+    """Return the record of one run.
+
+    Args:
+        client: an `mlflow.MlflowClient`.
+        run_id: MLflow's id of the run.
+    """
+    return _result(client, client.get_run(run_id))
+
+
+class _Profile(Schema):
+    """The profile of a data set that a run has logged."""
+
+    images: pydantic.PositiveInt
+
+
+def read_splits(client: Any, run_id: str) -> list[RecordedSplit]:
+    """Return the parts of the data set that a run has logged, in the order of their names.
+
+    Args:
+        client: an `mlflow.MlflowClient`.
+        run_id: MLflow's id of the run.
+    """
+    splits = []
+    for each in client.get_run(run_id).inputs.dataset_inputs:
+        try:
+            images = _Profile.model_validate_json(each.dataset.profile or "").images
+        except pydantic.ValidationError:
+            images = None
+        splits += [RecordedSplit(tag.value, each.dataset.digest, images) for tag in each.tags]
+    return sorted(splits, key=lambda split: split.name)
 
 
 def is_reusable(result: Result, artifacts: str, origin: Mapping[str, str]) -> bool:
@@ -221,13 +269,21 @@ class _Overrides(Schema):
     words: list[str]
 
 
-def _overrides(tags: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the distinguishing words of a run; None if it has none that can be read."""
+def distinguishing_words(tags: Mapping[str, str]) -> list[str] | None:
+    """Return the words that distinguish a run in its study, `key=value`; None if it has none that can be read.
+
+    Args:
+        tags: of the run.
+    """
     try:
-        words = parse(_Overrides, {"words": json.loads(tags.get(OVERRIDES_TAG, ""))}, f"tag {OVERRIDES_TAG}").words
+        return parse(_Overrides, {"words": json.loads(tags.get(OVERRIDES_TAG, ""))}, f"tag {OVERRIDES_TAG}").words
     except (UserError, ValueError, RecursionError):
         return None
-    return {key: value for key, _, value in (word.partition("=") for word in words)}
+
+
+def _overrides(tags: Mapping[str, str]) -> dict[str, str] | None:
+    words = distinguishing_words(tags)
+    return None if words is None else {key: value for key, _, value in (word.partition("=") for word in words)}
 
 
 def _environment(tags: Mapping[str, str]) -> dict[str, str]:

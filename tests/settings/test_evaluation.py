@@ -80,3 +80,22 @@ def test_mistakes_of_features_and_exports_are_one_line(changes, message):
 def test_check_refuses_table_or_studies_out_of_place(changes, message):
     with pytest.raises(UserError, match=message):
         check(config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"run": None, "study": "a"}, "`card=true` needs a run"),
+        ({"image": "cat.png"}, "not with `image`, `register` or `features`"),
+        ({"register": "a"}, "not with `image`, `register` or `features`"),
+        ({"features": "x.npz"}, "not with `image`, `register` or `features`"),
+    ],
+)
+def test_card_is_refused_without_the_test_of_a_run(changes, message):
+    with pytest.raises(UserError, match=message):
+        check(config(card=True, **changes))
+
+
+def test_card_needs_the_test_that_an_export_leaves_out():
+    tested = [parse_settings(EvaluateSettings, config(export="onnx", card=card)).is_tested for card in (True, False)]
+    assert tested == [True, False]

@@ -128,7 +128,7 @@ def get_first_kernel(model: keras.Model) -> np.ndarray | None:
 
     def call_layer(layer: keras.Layer, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         if isinstance(layer, Composite):
-            return layer.flow(shape, call_layer)
+            return layer.connect(shape, call_layer)
         kernels.extend(weight for weight in layer.weights if "kernel" in weight.name and len(weight.shape) == 4)
         return output_shape(layer, shape)
 
@@ -170,7 +170,7 @@ def _compute_batch(model: keras.Model, plan: Plan, images: np.ndarray, rows: Seq
     def call_layer(layer: keras.Layer, x: Any, row: Row) -> Any:
         if isinstance(layer, Composite):
             inside = iter(row.inside)
-            y = layer.flow(x, lambda inner, x: call_layer(inner, x, next(inside)))
+            y = layer.connect(x, lambda inner, x: call_layer(inner, x, next(inside)))
         else:
             y = layer(x)
         if id(row) in requested:

@@ -28,5 +28,5 @@ def parse_setting(word: str) -> tuple[str, Any]:
         value = value.replace("(", "[").replace(")", "]")
     try:
         return key, yaml.safe_load(value) if sign else None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a date of month 13
         raise UserError(f"`{key}` has a value that cannot be read. Received: {word}") from error

@@ -28,7 +28,7 @@ assert rooms == {
     "training",
 }, rooms
 assert {name for name in files if name.count("/") == 1} == {
-    f"convzoo/{name}" for name in ("__init__.py", "evaluate.py", "py.typed", "train.py")
+    f"convzoo/{name}" for name in ("__init__.py", "evaluate.py", "py.typed", "quiz.py", "train.py")
 }
 assert {name for name in files if name.endswith(".yaml")} == {
     f"convzoo/{path.relative_to(clone)}" for path in (clone / "configs").rglob("*.yaml")

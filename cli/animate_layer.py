@@ -5,13 +5,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convzoo import UserError
-from convzoo.settings.animation import ALL_EXAMPLES, AnimationSettings
-from convzoo.settings.schema import parse_settings
-from convzoo.settings.target_rows import list_parameters
-from convzoo.settings.text import did_you_mean, find_near_words
-from convzoo.training import backend
-
+from .. import UserError
+from ..settings.animation import ALL_EXAMPLES, AnimationSettings
+from ..settings.schema import parse_settings
+from ..settings.target_rows import list_parameters
+from ..settings.text import did_you_mean, find_near_words
+from ..training import backend
 from .layer_examples import EXAMPLES, Example
 from .words import parse_setting
 
@@ -91,7 +90,7 @@ def _animate(settings: AnimationSettings, words: Mapping[str, Any], example: Exa
 
     import numpy as np
 
-    from convzoo.reporting.animation import animate_layer
+    from ..reporting.animation import animate_layer
 
     layer_class = _find_class(name)
     arguments = complete_arguments(layer_class, arguments)
@@ -116,8 +115,8 @@ def _find_class(name: str) -> Any:
     """
     import keras
 
-    from convzoo import layers
-    from convzoo.evaluation.traces import has_trace
+    from .. import layers
+    from ..evaluation.traces import has_trace
 
     classes = {name: getattr(layers, name) for name in layers.__all__}
     classes |= {name: getattr(keras.layers, name) for name in _KERAS_LAYERS}
@@ -159,7 +158,7 @@ def complete_arguments(layer_class: Any, arguments: Mapping[str, Any]) -> dict[s
 
 
 def _construct(layer_class: Any, arguments: Mapping[str, Any]) -> Any:
-    from convzoo.models.allowlist import first_line
+    from ..models.allowlist import first_line
 
     try:
         return layer_class(**arguments)
@@ -236,7 +235,7 @@ def set_integer_weights(
     Raises:
         UserError: the layer refuses the image.
     """
-    from convzoo.models.allowlist import first_line
+    from ..models.allowlist import first_line
 
     try:
         if hasattr(layer, "adapt"):

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from convzoo import UserError
-from convzoo.training import backend
+from .. import UserError
+from ..training import backend
 
 
 def add_parser(commands: Any) -> None:
@@ -35,8 +35,8 @@ def import_weights(network: str, weights: str, output: str) -> None:
         raise UserError(f"`--output` must be a new file NAME.keras in a folder that exists. Received: {output}")
     print(f"{network}{backend.describe_loading()}", file=sys.stderr, flush=True)
     backend.start("float32")
-    from convzoo.models import build
-    from convzoo.models.weights import load_weights, read_source
+    from ..models import build
+    from ..models.weights import load_weights, read_source
 
     source = read_source(weights, network)
     model = build(network, weights=source)

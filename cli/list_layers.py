@@ -7,8 +7,8 @@ import inspect
 import re
 import sys
 
-from convzoo import UserError, layers
-from convzoo.settings.terminal import safe_output
+from .. import UserError, layers
+from ..settings.terminal import safe_output
 
 GROUPS = {
     "Convolution": "Conv2D StridedConv2D LocallyConnected2D LocallyConnected1D PartiallyConnected2D MLPConv2D "

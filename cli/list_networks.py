@@ -17,12 +17,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from convzoo import UserError
-from convzoo.settings.schema import Schema, parse
-from convzoo.settings.terminal import safe_output, terminal_width
-from convzoo.settings.text import fold, printable
-from convzoo.training import backend
-
+from .. import UserError
+from ..settings.schema import Schema, parse
+from ..settings.terminal import safe_output, terminal_width
+from ..settings.text import fold, printable
+from ..training import backend
 from . import import_weights, profile_network
 
 NARROW_COLUMNS = "{:<24}{:>6}{:>12}{:>14}{:>16}{:>8}"
@@ -58,9 +57,9 @@ def lines(names: Iterable[str] | None = None) -> Iterator[tuple[str, ...]]:
     Args:
         names: of the networks; default: all of them.
     """
-    from convzoo.models import names as all_names
-    from convzoo.models import plan
-    from convzoo.models.registry import paper, recipe_name
+    from ..models import names as all_names
+    from ..models import plan
+    from ..models.registry import paper, recipe_name
 
     for name in all_names() if names is None else names:
         about, counts, recipe = paper(name), plan(name), recipe_name(name) or ""
@@ -194,6 +193,6 @@ def run_command() -> None:
         try:
             main()
         except UserError as error:
-            from convzoo.cli.command import exit_with  # which takes seconds to import
+            from .command import exit_with  # which takes seconds to import
 
             exit_with(str(error))

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from convzoo import UserError
-from convzoo.evaluation.latency import Latency, measure_latency
-from convzoo.training import backend
-
+from .. import UserError
+from ..evaluation.latency import Latency, measure_latency
+from ..training import backend
 from .words import parse_setting
 
 _COLUMNS = "{:>6}{:>12}{:>12}{:>12}{:>12}{:>8}"
@@ -74,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"{options.name}{backend.describe_loading()}", flush=True)
     backend.start(options.precision)
 
-    from convzoo.models import build, plan
+    from ..models import build, plan
 
     counts = plan(options.name, **settings)
     model = build(options.name, **settings)
@@ -101,7 +100,7 @@ def profile_model(model: Any, macs: int, batch_sizes: Sequence[int], seconds: fl
     """
     import numpy as np
 
-    from convzoo.training.predictor import Predictor
+    from ..training.predictor import Predictor
 
     predictor = Predictor(model)
     generator = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convzoo.models.planning import Plan, Row
+    from ..models.planning import Plan, Row
 
 Shape = tuple[int, int, int]
 SIZE = "height×width"
@@ -43,7 +43,7 @@ class LayerCall:
         """Construct the layer."""
         import keras
 
-        from convzoo import layers
+        from .. import layers
 
         layer_class = getattr(layers if self.name in layers.__all__ else keras.layers, self.name)
         return layer_class(**self.arguments)
@@ -123,8 +123,8 @@ def plan_layers(shape: Sequence[int], calls: Sequence[LayerCall]) -> "Plan":
     """
     import keras
 
-    from convzoo.models.builder import run_symbolically
-    from convzoo.models.planning import plan_model
+    from ..models.builder import run_symbolically
+    from ..models.planning import plan_model
 
     def make_plan() -> "Plan":
         x = inputs = keras.Input(shape)

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from convzoo.settings.quiz import MIX
-
+from ..settings.quiz import MIX
 from .quiz_questions import (
     KERNEL_RULE,
     NUMBER_RULE,

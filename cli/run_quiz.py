@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from convzoo import UserError
-from convzoo.settings.quiz import MIX, QuizSettings
-from convzoo.settings.schema import parse_settings
-from convzoo.settings.terminal import safe_output
-from convzoo.settings.text import clip, did_you_mean, find_near_words, fold
-from convzoo.training import backend
-
+from .. import UserError
+from ..settings.quiz import MIX, QuizSettings
+from ..settings.schema import parse_settings
+from ..settings.terminal import safe_output
+from ..settings.text import clip, did_you_mean, find_near_words, fold
+from ..training import backend
 from .quiz_questions import SHAPE, Question
 from .quiz_topics import TOPICS, draw_questions
 from .words import parse_setting

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from convzoo import UserError
+from .. import UserError
 
 
 def parse_setting(word: str) -> tuple[str, Any]:

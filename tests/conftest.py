@@ -5,6 +5,7 @@ import math
 import os
 import sys
 import time
+from unittest import mock
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `convzoo.training.backend` has it; TensorFlow reads it here
 
@@ -14,6 +15,7 @@ import pytest
 from sampling import ALL, DAY
 
 from convzoo.cli import command
+from convzoo.settings import user_classes
 
 if keras.backend.backend() == "torch":
     # In torch 2.13 the gradient of a strided 1x1 kernel over fewer than 8 channels writes past its memory:
@@ -68,7 +70,8 @@ def pytest_collection_finish():
 def preserve_global_state():
     """What a command sets for its process does not reach the next test."""
     policy, level = keras.config.dtype_policy(), logging.getLogger("convzoo").level
-    yield
+    with mock.patch.dict(user_classes._CLASSES):
+        yield
     keras.config.set_dtype_policy(policy)
     logging.getLogger("convzoo").setLevel(level)
 

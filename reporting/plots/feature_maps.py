@@ -110,7 +110,7 @@ def plot_receptive_fields(image: np.ndarray, stages: Sequence[Stage], units: Seq
         above.set_title(f"{stage.name}\nsees {receptive_field}", fontsize=8)
         below.set_xlabel(f"unit {unit.position} of {where}\nchannel {unit.channel}", fontsize=7)
     grid[0, 0].set_ylabel("receptive field", fontsize=8)
-    grid[1, 0].set_ylabel("effective receptive field", fontsize=8)
+    grid[1, 0].set_ylabel("influence of the pixels", fontsize=8)
     figure.suptitle(escape_math(title), fontsize=10)
     return figure
 

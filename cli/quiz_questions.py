@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..models.planning import Plan, Row
+    from ..models.planning import Plan, PlanRow
 
 Shape = tuple[int, int, int]
 SIZE = "height×width"
@@ -187,7 +187,7 @@ def find_size_rule(arguments: Mapping[str, Any]) -> str:
     return f"{DILATED_RULE}:\n{rule}" if "dilation_rate" in arguments else rule
 
 
-def compute_size_steps(sizes: Sequence[int], call: LayerCall, row: "Row", label: str = "") -> tuple[Step, ...]:
+def compute_size_steps(sizes: Sequence[int], call: LayerCall, row: "PlanRow", label: str = "") -> tuple[Step, ...]:
     """Return the calculation of an output's height and width, one line if they are alike."""
     steps = [
         Step(write_size(size, call.arguments), value)

@@ -146,7 +146,7 @@ def _read_set(name: str, place: str, config: Mapping[str, Any]) -> ExtraTest:
 def _check(test: ExtraTest, config: Mapping[str, Any]) -> ExtraTest:
     image_shape = tuple(config["image_shape"])
     x = resize_images(test.x, image_shape, config.get("resize"), test.source)
-    splits.check_image_shape(f"`{KEY}`: {test.source}", x, test.y, image_shape, len(config["class_names"]))
+    splits.check_images_and_labels(f"`{KEY}`: {test.source}", x, test.y, image_shape, len(config["class_names"]))
     return replace(test, x=x, y=test.y.astype(np.int32))
 
 
@@ -187,7 +187,7 @@ def _tfds_folder(config: Mapping[str, Any]) -> str | None:
 
 def _parse_set(place: str) -> tuple[str, str] | None:
     """Name and split of a set of TFDS, such as `cifar10_1/v4` or `svhn_cropped[extra]`; None for a file or a folder."""
-    match = re.fullmatch(rf"(?P<name>{tfds.SET_NAME})(\[(?P<split>.+)\])?", place)
+    match = re.fullmatch(rf"(?P<name>{tfds.DATASET_NAME_PATTERN})(\[(?P<split>.+)\])?", place)
     if match is None or place.endswith(".npz") or Path(place).expanduser().exists():
         return None
     return match["name"], match["split"] or ""

@@ -19,7 +19,7 @@ def zero_pad(x: Any, image_shape: tuple[int, ...]) -> Any:
 
 
 def check_arrays(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...], class_names: Sequence[str]) -> None:
-    """Refuses arrays that do not match the config, as `check_image_shape` does, and those without an image of a class.
+    """Refuses what `check_images_and_labels` refuses, and arrays without an image of a class.
 
     Args:
         where: names the set and the part, at the start of the message.
@@ -32,7 +32,7 @@ def check_arrays(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...]
         UserError: another shape, type, number or label; a class without an image.
     """
     classes = len(class_names)
-    check_image_shape(where, x, y, image_shape, classes)
+    check_images_and_labels(where, x, y, image_shape, classes)
     absent = np.setdiff1d(np.arange(classes), y)
     if absent.size:
         label = absent[0]
@@ -42,7 +42,7 @@ def check_arrays(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...]
         )
 
 
-def check_image_shape(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...], classes: int) -> None:
+def check_images_and_labels(where: str, x: Any, y: np.ndarray, image_shape: tuple[int, ...], classes: int) -> None:
     """Refuses images of another shape or type than the config has, and labels of no class.
 
     Args:

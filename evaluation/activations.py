@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from ..layers.blocks.composite import Composite, output_shape
-from ..models.planning import Plan, Row
+from ..models.planning import Plan, PlanRow
 
 _PIXELS_PER_BATCH = 128 * 32 * 32  # of the images of a batch
 _MIN_STAGES = 5  # with fewer stages, the layers of repeated blocks are stages of their own
@@ -24,7 +24,7 @@ class Stage(NamedTuple):
     """
 
     name: str
-    row: Row
+    row: PlanRow
 
 
 class Unit(NamedTuple):
@@ -61,7 +61,7 @@ def find_stages(plan: Plan, max_stages: int | None = None) -> list[Stage]:
     return [stages[index] for index in np.linspace(0, len(stages) - 1, max_stages).round().astype(int)]
 
 
-def compute_outputs(model: keras.Model, plan: Plan, images: np.ndarray, rows: Sequence[Row]) -> list[np.ndarray]:
+def compute_outputs(model: keras.Model, plan: Plan, images: np.ndarray, rows: Sequence[PlanRow]) -> list[np.ndarray]:
     """Compute the outputs of layers.
 
     Args:
@@ -78,7 +78,7 @@ def compute_outputs(model: keras.Model, plan: Plan, images: np.ndarray, rows: Se
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
 
-def find_strongest_units(model: keras.Model, plan: Plan, image: np.ndarray, rows: Sequence[Row]) -> list[Unit]:
+def find_strongest_units(model: keras.Model, plan: Plan, image: np.ndarray, rows: Sequence[PlanRow]) -> list[Unit]:
     """Find the unit with the highest value in the map of each row, for one image.
 
     The influence is measured: one patch of the image after another, or one pixel of a small image, turns into the
@@ -115,7 +115,7 @@ def find_strongest_units(model: keras.Model, plan: Plan, image: np.ndarray, rows
     return units
 
 
-def receptive_field_box(row: Row, position: tuple[int, int]) -> tuple[int, int, int, int]:
+def receptive_field_box(row: PlanRow, position: tuple[int, int]) -> tuple[int, int, int, int]:
     """Compute the receptive field (top, left, height, width) in pixels of a unit at a position, padding included."""
     y, x = (index * jump - pad for index, jump, pad in zip(position, row.jump, row.padding, strict=True))
     height, width = row.receptive_field
@@ -140,13 +140,13 @@ def get_first_kernel(model: keras.Model) -> np.ndarray | None:
     return None
 
 
-def _unfold(rows: Iterable[Row]) -> Iterator[Row]:
+def _unfold(rows: Iterable[PlanRow]) -> Iterator[PlanRow]:
     """Replace the rows of chains and of repeated layers by those of their layers."""
     for row in rows:
         yield from _unfold(row.inside) if row.kind in ("Repeat", "Chain") else (row,)
 
 
-def _group_stages(rows: Iterable[Row]) -> list[Stage]:
+def _group_stages(rows: Iterable[PlanRow]) -> list[Stage]:
     stages: list[Stage] = []
     for row in rows:
         if len(row.output_shape) != 3:
@@ -158,16 +158,16 @@ def _group_stages(rows: Iterable[Row]) -> list[Stage]:
     return stages
 
 
-def _belongs_to(row: Row, previous: Row) -> bool:
+def _belongs_to(row: PlanRow, previous: PlanRow) -> bool:
     keys = ("output_shape", "receptive_field", "jump")
     return not row.macs and not row.inside and all(getattr(row, key) == getattr(previous, key) for key in keys)
 
 
-def _compute_batch(model: keras.Model, plan: Plan, images: np.ndarray, rows: Sequence[Row]) -> list[np.ndarray]:
+def _compute_batch(model: keras.Model, plan: Plan, images: np.ndarray, rows: Sequence[PlanRow]) -> list[np.ndarray]:
     outputs: dict[int, np.ndarray] = {}
     requested = {id(row) for row in rows}
 
-    def call_layer(layer: keras.Layer, x: Any, row: Row) -> Any:
+    def call_layer(layer: keras.Layer, x: Any, row: PlanRow) -> Any:
         if isinstance(layer, Composite):
             inside = iter(row.inside)
             y = layer.connect(x, lambda inner, x: call_layer(inner, x, next(inside)))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .statistics import EQUAL_TOLERANCE, Verdict, boundary_distance, classify_interval
+from .statistics import EQUAL_TOLERANCE, Verdict, classify_interval, distance_to_margin
 
 # The precision of the mixture over effect sizes: their standard deviation is 2, as in the studies of this package. Any
 # positive number is valid; this one decides what is found with few seeds. It must not be chosen by the results.
@@ -133,5 +133,5 @@ def estimate_anytime_seeds(
     if len(array) < 2 or np.ptp(array) <= EQUAL_TOLERANCE:
         return None
     n = np.arange(2, max_seeds + 1)
-    enough = half_widths(n, confidence) * array.std(ddof=1) < boundary_distance(float(array.mean()), margin)
+    enough = half_widths(n, confidence) * array.std(ddof=1) < distance_to_margin(float(array.mean()), margin)
     return int(n[enough.argmax()]) if enough.any() else None

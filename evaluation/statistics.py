@@ -206,7 +206,7 @@ def classify_interval(low: float, high: float, margin: float) -> Verdict:
     return Verdict.NOT_WORSE if margin < 0 and low > -size else Verdict.UNDECIDED
 
 
-def boundary_distance(mean: float, margin: float) -> float:
+def distance_to_margin(mean: float, margin: float) -> float:
     """Compute the distance from a mean difference to the nearest value that an interval must exclude to decide.
 
     These are m and -m, or -m alone for a claim that allows a loss; see `classify_interval`.
@@ -254,5 +254,5 @@ def estimate_seeds_to_decide(
         return None
     n = np.arange(2, max_seeds + 1)
     half_widths = scipy.stats.t.ppf((1 + confidence) / 2, n - 1) * spread.deviation / np.sqrt(n)
-    enough = half_widths < boundary_distance(spread.mean, margin)
+    enough = half_widths < distance_to_margin(spread.mean, margin)
     return int(n[enough.argmax()]) if enough.any() else None

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .extraction import features
     from .loading import load
-    from .planning import Plan, Row
+    from .planning import Plan, PlanRow
     from .registry import build, names, plan
 
 _MODULES = {
     "Plan": ".planning",
-    "Row": ".planning",
+    "PlanRow": ".planning",
     "features": ".extraction",
     "load": ".loading",
     "build": ".registry",
     "names": ".registry",
     "plan": ".registry",
 }
-__all__ = ["Plan", "Row", "build", "features", "load", "names", "plan"]
+__all__ = ["Plan", "PlanRow", "build", "features", "load", "names", "plan"]
 
 
 def __getattr__(name: str) -> Any:  # late, so that `python -m convzoo.models` can start the backend without its noise

@@ -18,7 +18,7 @@ WIDTH = 80  # columns of the table
 
 
 @dataclass(frozen=True)
-class Row:
+class PlanRow:
     """One layer of a plan.
 
     Attributes:
@@ -58,7 +58,7 @@ class Row:
     padding: tuple[int, ...]
     gap: float
     equivalent_pooling: str | None = None
-    inside: tuple["Row", ...] = ()
+    inside: tuple["PlanRow", ...] = ()
     copies: int = 1
     activation: str | None = None
     reads_padding: bool = False
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """A network's layers in order, one `Row` each. `str(plan)` is the table.
+    """A network's layers in order, one `PlanRow` each. `str(plan)` is the table.
 
     Attributes:
         name: the network's.
@@ -78,7 +78,7 @@ class Plan:
 
     name: str
     image_shape: tuple[int, int, int]
-    rows: tuple[Row, ...]
+    rows: tuple[PlanRow, ...]
     precision: str
     backward_bytes: int
 
@@ -121,10 +121,10 @@ class Plan:
             "windows slide over maps of 1×1 and see padding around one value",
         ]
 
-    def walk(self) -> Iterator[tuple[Row, int]]:
+    def walk(self) -> Iterator[tuple[PlanRow, int]]:
         """Yield all rows, each before those inside it, and their depth, from 0."""
 
-        def deeper(rows: Sequence[Row], depth: int) -> Iterator[tuple[Row, int]]:
+        def deeper(rows: Sequence[PlanRow], depth: int) -> Iterator[tuple[PlanRow, int]]:
             for row in rows:
                 yield row, depth
                 yield from deeper(row.inside, depth + 1)
@@ -164,7 +164,7 @@ class Plan:
         )
 
 
-def _leaves(row: Row) -> Iterator[Row]:
+def _leaves(row: PlanRow) -> Iterator[PlanRow]:
     """Yield the rows in a row that hold no others."""
     if not row.inside:
         yield row
@@ -175,7 +175,7 @@ def _leaves(row: Row) -> Iterator[Row]:
 def plan_model(model: keras.Model) -> Plan:
     """Return the `Plan` of a Keras model: of a chain of layers with one input each, as `assemble` makes."""
     image = tuple(model.inputs[0].shape)
-    rows: list[Row] = []
+    rows: list[PlanRow] = []
     backward_maps: dict[object, int] = {}
     x = FeatureMap(image, image[1:3])
     for layer in model.layers[1:]:
@@ -184,10 +184,10 @@ def plan_model(model: keras.Model) -> Plan:
 
 
 def _plan_layer(
-    layer: keras.Layer, x: FeatureMap | list[FeatureMap], rows: list[Row], backward_maps: dict[object, int]
+    layer: keras.Layer, x: FeatureMap | list[FeatureMap], rows: list[PlanRow], backward_maps: dict[object, int]
 ) -> FeatureMap:
     """Return the feature map that leaves `layer`; add its row to `rows` and its gradient's reads to `backward_maps`."""
-    inside: list[Row] = []
+    inside: list[PlanRow] = []
     if isinstance(layer, Composite):
         y = layer.connect(x, lambda inner, x: _plan_layer(inner, x, inside, backward_maps))._replace(gap=0)
         counts = {key: sum(getattr(row, key) for row in inside) for key in SUMS}
@@ -196,7 +196,7 @@ def _plan_layer(
         counts = _count(layer, x, y)
         _record_backward_reads(layer, x, y, backward_maps)
     rows.append(
-        Row(
+        PlanRow(
             name=layer.name,
             kind=type(layer).__name__,
             output_shape=y.shape[1:],
@@ -274,7 +274,7 @@ def _spatial(layer: keras.Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
 
 
-def _fold_copies(rows: Sequence[Row], depth: int = 0) -> Iterator[tuple[Row, int]]:
+def _fold_copies(rows: Sequence[PlanRow], depth: int = 0) -> Iterator[tuple[PlanRow, int]]:
     """Yield rows and their depth; of copies the first, and the others as one row."""
     for row in rows:
         yield row, depth
@@ -287,7 +287,7 @@ def _fold_copies(rows: Sequence[Row], depth: int = 0) -> Iterator[tuple[Row, int
             yield replace(others[-1], name=" … ".join(names), kind=kind, **sums), depth + 1
 
 
-def _cells(row: Row, indent: int, exact: bool) -> tuple[str, ...]:
+def _cells(row: PlanRow, indent: int, exact: bool) -> tuple[str, ...]:
     """Return the table's cells of a row, column by column; if not `exact`, counts have three digits and a letter."""
     kind = f"{row.kind} {row.activation}" if row.activation and not row.inside else row.kind
     numbers = (row.params, row.macs, row.other_reads)

@@ -23,7 +23,7 @@ from ..evaluation.equivariance import map_error
 from ..evaluation.metrics import Evaluation, Predict, evaluate
 from ..evaluation.shift import BORDER_MODES, ShiftRobustness, measure_shift_robustness, sample_indices
 from ..models import planning
-from ..models.planning import Plan, Row
+from ..models.planning import Plan, PlanRow
 from . import plots
 from .html import encode_image, render_page
 
@@ -358,7 +358,7 @@ def equivariance_errors(model: keras.Model, plan: Plan, stages: Sequence[Stage],
     return errors
 
 
-def _count_border_cells(row: Row, shift: int, width: int) -> int | None:
+def _count_border_cells(row: PlanRow, shift: int, width: int) -> int | None:
     """Count the cells at each side of a map whose receptive field contains padding or the seam of a shift.
 
     Returns:

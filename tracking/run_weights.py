@@ -12,7 +12,7 @@ from .run import MODEL, find_run
 
 
 @contextlib.contextmanager
-def open_run_model(run_id: str, store: str | None = None) -> Iterator[str]:
+def download_run_model(run_id: str, store: str | None = None) -> Iterator[str]:
     """Download the model of a run, and return its path, which exists as long as the context lasts.
 
     Args:
@@ -29,4 +29,4 @@ def open_run_model(run_id: str, store: str | None = None) -> Iterator[str]:
         yield path
 
 
-register_run_opener(open_run_model)
+register_run_opener(download_run_model)

@@ -36,7 +36,7 @@ _DEFAULT_CHOICE = SplitChoice()
 # Sets whose archives convzoo fetches; TFDS fetches those of other sets.
 _FETCHED_SETS = ("cifar10", "cifar100", "fashion_mnist", "mnist")
 _EXACT_NAME = r"\w+(/\w[\w.+-]*)?:\d+\.\d+\.\d+"
-SET_NAME = r"\w+(/\w[\w.+-]*)?(:\d+\.\d+\.\d+)?"
+DATASET_NAME_PATTERN = r"\w+(/\w[\w.+-]*)?(:\d+\.\d+\.\d+)?"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def describe_set(name: object, directory: str | Path | None = None) -> SetDescri
     Raises:
         UserError: TFDS has no such set, or it is no image classification.
     """
-    if not isinstance(name, str) or not re.fullmatch(SET_NAME, name):
+    if not isinstance(name, str) or not re.fullmatch(DATASET_NAME_PATTERN, name):
         raise UserError(
             "`data.tfds` must name a set of TensorFlow Datasets, as svhn_cropped, svhn_cropped:3.1.0 or "
             f"cifar10_corrupted/fog_1. Received: {name}"

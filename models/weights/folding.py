@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from ... import UserError
-from .units import CONV, DENSE, DEPTHWISE, NORM, Slot, Unit
+from .units import CONV, DENSE, DEPTHWISE, NORM, Unit, WeightSlot
 
 Values = dict[str, dict[str, np.ndarray]]  # by path of the layer and number of the weight
 
 
-def fold(pairs: Sequence[tuple[Slot, Unit]], label: str, is_bgr: bool = False) -> Values:
+def fold(pairs: Sequence[tuple[WeightSlot, Unit]], label: str, is_bgr: bool = False) -> Values:
     """Return the weights that make our layers compute what the units do, in inference.
 
     A bias before a normalization goes into its mean; another epsilon goes into gamma, by
@@ -57,7 +57,7 @@ def fold(pairs: Sequence[tuple[Slot, Unit]], label: str, is_bgr: bool = False) -
     return values
 
 
-def _turn_kernel(slot: Slot, unit: Unit) -> np.ndarray:
+def _turn_kernel(slot: WeightSlot, unit: Unit) -> np.ndarray:
     """Return the kernel of a unit in the layout of its slot."""
     kernel = unit.weights["kernel"]
     if unit.kind != DENSE or not unit.is_channels_first:
@@ -68,7 +68,7 @@ def _turn_kernel(slot: Slot, unit: Unit) -> np.ndarray:
 
 
 def _fold_norm(
-    slot: Slot,
+    slot: WeightSlot,
     unit: Unit,
     folded: dict[int, dict[str, np.ndarray]],
     biases: dict[int, np.ndarray],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ... import UserError
-from .units import CONV, DENSE, DEPTHWISE, Slot, Unit
+from .units import CONV, DENSE, DEPTHWISE, Unit, WeightSlot
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Match:
         passed_over: number of unused units before the one of each slot, added up. 0 if both run alike.
     """
 
-    pairs: tuple[tuple[Slot, Unit], ...]
+    pairs: tuple[tuple[WeightSlot, Unit], ...]
     passed_over: int
 
 
-def match(slots: Sequence[Slot], units: Sequence[Unit], label: str) -> Match:
+def match(slots: Sequence[WeightSlot], units: Sequence[Unit], label: str) -> Match:
     """Pair each slot with a unit.
 
     Args:
@@ -54,7 +54,7 @@ def match(slots: Sequence[Slot], units: Sequence[Unit], label: str) -> Match:
     return Match(tuple(pairs), passed_over)
 
 
-def is_fit(slot: Slot, unit: Unit) -> bool:
+def is_fit(slot: WeightSlot, unit: Unit) -> bool:
     """Return whether a unit's main weight has the kind and the shape of the slot's."""
     if slot.kind == unit.kind and slot.shape == unit.shape:
         return True

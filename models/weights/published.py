@@ -131,7 +131,7 @@ TORCH: Mapping[str, Form] = {
     "inception_v4": Form(preprocessing=SCALED_TO_ONE, epsilon=1e-3),
     "xception": Form(fault="timm's form pads the maps before its pools alike on both sides, which no row of ours does"),
 }
-UNKNOWN = Form(
+UNKNOWN_FORM = Form(
     note="its form is not in convzoo's table: padding, strides, epsilon and the scaling of images may differ"
 )
 

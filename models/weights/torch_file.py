@@ -14,7 +14,7 @@ from ...settings.text import printable
 from ..allowlist import first_line
 from .convert import ForeignWeights
 from .probe import Probe
-from .published import TORCH, UNKNOWN
+from .published import TORCH, UNKNOWN_FORM
 from .units import CONV, DENSE, NORM, OTHER, Unit
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
@@ -53,7 +53,7 @@ def read_torch_file(path: Path, network: str, digest: str, probe: Probe | None) 
     if (claimed := _HASH_IN_NAME.search(path.name)) and not digest.startswith(claimed[1]):
         raise UserError(f"{label} is damaged: its SHA-256 begins with {digest[:8]}, and not as its name says")
     state = read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    form = TORCH.get(network, UNKNOWN)
+    form = TORCH.get(network, UNKNOWN_FORM)
     units = units_of_state(state, form.epsilon, form.left_out)
     if path.suffix == ".safetensors" and network not in TORCH and probe is None:
         _check_order(units, label)

@@ -43,7 +43,7 @@ class Unit:
 
 
 @dataclass
-class Slot:
+class WeightSlot:
     """A layer of ours, or a half of a separable convolution, that takes the weights of one unit.
 
     Attributes:
@@ -62,7 +62,7 @@ class Slot:
     shapes: dict[str, tuple[int, ...]]
     epsilon: float = 0.0
     map_shape: tuple[int, ...] | None = None
-    source: "Slot | None" = field(default=None, repr=False)
+    source: "WeightSlot | None" = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,7 +75,7 @@ def main_weight(weights: dict[str, Any]) -> Any:
     return weights.get("kernel", weights.get("moving_mean", next(iter(weights.values()))))
 
 
-def find_slots(model: keras.Model, shortcut_first: bool) -> list[Slot]:
+def find_slots(model: keras.Model, shortcut_first: bool) -> list[WeightSlot]:
     """Return the slots of a model in the order in which its layers run.
 
     Args:
@@ -97,7 +97,7 @@ class _Shape(tuple):
         map_shape: of the map that was flattened into it.
     """
 
-    source: Slot | None = None
+    source: WeightSlot | None = None
     map_shape: tuple[int, ...] | None = None
 
 
@@ -105,7 +105,7 @@ class _Walk:
     def __init__(self, paths: dict[int, str], shortcut_first: bool) -> None:
         self.paths = paths
         self.shortcut_first = shortcut_first
-        self.slots: list[Slot] = []
+        self.slots: list[WeightSlot] = []
 
     def apply(self, layer: keras.Layer, shape: Any) -> Any:
         if isinstance(layer, Residual) and not self.shortcut_first:
@@ -129,17 +129,17 @@ class _Walk:
         return result
 
 
-def _make_slots(path: str, layer: keras.Layer) -> list[Slot]:
+def _make_slots(path: str, layer: keras.Layer) -> list[WeightSlot]:
     numbers = {weight.name: number for number, weight in own_weights(layer).items()}
     shapes = {weight.name: tuple(weight.shape) for weight in own_weights(layer).values()}
     if not numbers.keys() >= _SEPARABLE.keys():
         kind = _kind_of(layer, shapes)
-        return [Slot(path, kind, numbers, shapes, getattr(layer, "epsilon", 0.0) if kind == NORM else 0.0)]
+        return [WeightSlot(path, kind, numbers, shapes, getattr(layer, "epsilon", 0.0) if kind == NORM else 0.0)]
     slots = []
     for name, kind in _SEPARABLE.items():
         names = {"kernel": name} | ({"bias": "bias"} if kind == CONV and "bias" in numbers else {})
         inner = {key: numbers[name] for key, name in names.items()}
-        slots.append(Slot(path, kind, inner, {key: shapes[name] for key, name in names.items()}))
+        slots.append(WeightSlot(path, kind, inner, {key: shapes[name] for key, name in names.items()}))
     slots[1].source = slots[0]
     return slots
 
